@@ -93,6 +93,10 @@ pub fn start(auth: &Arc<Auth>, checking: Checking, vault: Vault, traffic: &Arc<T
     jobs.start("tombstones", move || auth::retry_tombstones(Arc::clone(&job), TOMBSTONE_INTERVAL));
     let names = current.clone();
     jobs.start("upstream_names", move || resolve(names.clone()));
+    let job = with_auth();
+    jobs.start("audit_events", move || auth::write_audit(Arc::clone(&job)));
+    let (job, now) = (with_auth(), settings());
+    jobs.start("audit_chain", move || auth::keep_audit(Arc::clone(&job), now.clone()));
     jobs.start("vault_sweep", move || sweep(vault.clone()));
     let (job, mode) = (with_auth(), current.clone());
     jobs.start("mode_time", move || count_mode_time(Arc::clone(&job), mode.clone()));

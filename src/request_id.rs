@@ -5,6 +5,7 @@
 //! every request, even of those that log nothing.
 
 use std::cell::OnceCell;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderName, HeaderValue};
@@ -25,7 +26,7 @@ const BYTES: usize = 16;
 const BATCH: usize = 64;
 
 tokio::task_local! {
-    static OF_TASK: OnceCell<RequestId>;
+    static OF_TASK: OnceCell<(RequestId, IpAddr)>;
 }
 
 /// The id of one request.
@@ -96,20 +97,25 @@ pub fn scope<F: Future>(work: F) -> impl Future<Output = F::Output> {
     OF_TASK.scope(OnceCell::new(), work)
 }
 
-/// Sets the request id of this task; the first one is kept.
-pub fn enter(id: RequestId) {
+/// Sets the request id of this task, and the client's address; the first ones are kept.
+pub fn enter(id: RequestId, client: IpAddr) {
     // Without a scope the task belongs to no request.
-    let _ = OF_TASK.try_with(|of_task| of_task.set(id));
+    let _ = OF_TASK.try_with(|of_task| of_task.set((id, client)));
 }
 
 /// Returns the request id of this task.
 pub fn current() -> Option<RequestId> {
+    OF_TASK.try_with(|of_task| of_task.get().map(|(id, _)| id.clone())).ok().flatten()
+}
+
+/// Returns the request id of this task, and the address of the client that sent the request.
+pub fn with_client() -> Option<(RequestId, IpAddr)> {
     OF_TASK.try_with(|of_task| of_task.get().cloned()).ok().flatten()
 }
 
 /// Wraps `work` so that another task runs it with the request id of this task.
 pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    OF_TASK.scope(current().map(OnceCell::from).unwrap_or_default(), work)
+    OF_TASK.scope(with_client().map(OnceCell::from).unwrap_or_default(), work)
 }
 
 #[cfg(test)]
@@ -148,13 +154,15 @@ mod tests {
     async fn task_and_carried_tasks_know_their_request() {
         let id = RequestId::parse(b"one").unwrap();
         assert_eq!(current(), None);
-        enter(id.clone());
+        let client = IpAddr::from([192, 0, 2, 7]);
+        enter(id.clone(), client);
         assert_eq!(current(), None, "outside of a request there is none");
         scope(async {
             assert_eq!(current(), None, "its header is not read");
-            enter(id.clone());
-            enter(RequestId::parse(b"two").unwrap());
+            enter(id.clone(), client);
+            enter(RequestId::parse(b"two").unwrap(), IpAddr::from([192, 0, 2, 8]));
             assert_eq!(current(), Some(id.clone()));
+            assert_eq!(with_client(), Some((id.clone(), client)));
             assert_eq!(tokio::spawn(async { current() }).await.unwrap(), None);
             assert_eq!(tokio::spawn(carried(async { current() })).await.unwrap(), Some(id.clone()));
         })

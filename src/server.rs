@@ -27,7 +27,7 @@ use crate::auth::keys;
 use crate::auth::{Auth, Cut, Limits, Parts};
 use crate::background;
 use crate::clock::Clock;
-use crate::config::{Config, SessionsUrl};
+use crate::config::{Config, Effective, SessionsUrl};
 use crate::gateway::{Acceptor, Checking, Gateway, Listener, Traffic};
 use crate::id::Random;
 use crate::metrics::{Metrics, Upgrade};
@@ -242,6 +242,7 @@ async fn start_on(
     metrics.process.started.set(now);
     metrics.process.config_loaded.set(now);
     certificates::report(config, &metrics, clock.wall());
+    auth.record_event("gateway_started", format!("configuration {}", Effective::of(config).digest()));
 
     tracing::info!(
         reason = "serving",
@@ -306,6 +307,7 @@ impl Running {
         let reload = Reload {
             file,
             running: Arc::clone(&self.config),
+            auth: Arc::clone(&self.auth),
             current: self.current.clone(),
             credentials: self.credentials.clone(),
             metrics: Arc::clone(&self.metrics),
@@ -406,6 +408,7 @@ impl Running {
         let snapshot = self.current.load();
         self.auth.settle_logouts(&snapshot.settings).await;
         self.auth.settle_uses(&snapshot.settings).await;
+        self.auth.settle_audit().await;
         if let Err(error) = self.vault.audit.settle().await {
             tracing::warn!(
                 reason = "vault_unsettled",

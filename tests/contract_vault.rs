@@ -179,6 +179,19 @@ macro_rules! on {
                     only_first_skips_a_use_that_has_a_key
                     replicas_starting_together_agree_on_one_key
                 }
+                trail {
+                    row_states_actor_address_and_request
+                    each_act_states_its_cause
+                    recorded_events_are_listed_in_pages
+                    rows_are_linked_in_order_and_verify
+                    rows_of_an_earlier_release_are_linked
+                    two_gateways_link_one_chain
+                    tampering_is_found
+                    tail_put_back_is_found_by_a_kept_head
+                    altered_end_stops_linking
+                    retention_deletes_from_the_start_and_the_rest_verifies
+                    other_master_secret_is_named
+                }
                 audit {
                     every_change_is_audited_newest_first
                     audit_event_names_user_session_and_address

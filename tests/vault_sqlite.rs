@@ -16,8 +16,8 @@ use doorward::identity::{Epoch, Login, Roles};
 use doorward::secret::Secret;
 use doorward::vault::sqlite::{SqliteOptions, SqliteVault};
 use doorward::vault::{
-    AttributesChange, Edit, EndReason, KeyUse, NewKey, NewSession, NewUser, Presented, Rotation, Scope,
-    UserChange, UserKey, Vault, VaultError,
+    AttributesChange, AuditQuery, Edit, EndReason, KeyUse, NewKey, NewSession, NewUser, Presented, Rotation,
+    Scope, UserChange, UserKey, Vault, VaultError,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -103,7 +103,7 @@ async fn reopening_keeps_everything() {
     close(vault, &path).await;
     let vault = open(&path).expect("a vault");
     assert!(has_user(&vault, "ada").await);
-    assert_eq!(vault.audit.recent(9).await.expect("events").len(), 1);
+    assert_eq!(vault.trail.page(&AuditQuery::first(9)).await.expect("events").len(), 1);
 }
 
 #[tokio::test]
@@ -265,7 +265,7 @@ async fn refused_change_does_not_lose_others_in_its_batch() {
         assert!(has_user(&vault, &name).await);
     }
     assert_eq!(vault.users.list(None, 1000).await.expect("a list").len(), 100);
-    assert_eq!(vault.audit.recent(1000).await.expect("events").len(), 100);
+    assert_eq!(vault.trail.page(&AuditQuery::first(1000)).await.expect("events").len(), 100);
 }
 
 #[tokio::test]
@@ -317,7 +317,7 @@ async fn backup_opens_with_the_same_content() {
     );
     assert_eq!(copy.keys.load().await.expect("keys").keys[0].sealed, [1, 2, 3]);
     let events = async |vault: &Vault| {
-        let events = vault.audit.recent(99).await.expect("events");
+        let events = vault.trail.page(&AuditQuery::first(99)).await.expect("events");
         events.into_iter().map(|event| (event.at, event.event)).collect::<Vec<_>>()
     };
     assert_eq!(events(&copy).await, events(&vault).await);

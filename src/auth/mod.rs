@@ -36,6 +36,7 @@ use session::{idle, lease, lookups, pauses, revoke, user_names};
 use sign_in::{logouts, throttle};
 use tokens::{assertions, renew, role_lists, verified};
 
+mod audit;
 mod factors;
 mod observe;
 mod providers;
@@ -45,6 +46,7 @@ mod status;
 mod tokens;
 mod unusual;
 
+pub use audit::{keep_audit, write_audit};
 pub use factors::enrol::{Enrolled, Enrolment, EnrolmentOffer, RecoveryCodes, TotpOffer};
 pub use factors::passkeys::{PasskeyRequest, PasskeyResponse};
 pub use factors::pending::{
@@ -97,6 +99,8 @@ pub struct Settings {
     pub revalidate_after: Duration,
     /// Time a shared session store alone may confirm sessions while the vault is away.
     pub vault_outage_grace: Duration,
+    /// Retention of the audit trail.
+    pub audit_retention: Duration,
     /// Live streams are cut when the revocation list has not been current for this long.
     pub stream_lease: Duration,
     /// Name of the app, which authenticator apps show.
@@ -142,6 +146,7 @@ impl Settings {
             browser_remember: config.browser.remember.min(config.sessions.absolute_timeout),
             revalidate_after: config.sessions.revalidate_after,
             vault_outage_grace: config.sessions.vault_outage_grace,
+            audit_retention: config.vault.audit_retention,
             stream_lease: config.sessions.stream_lease,
             brand: config.brand.name.clone(),
             password_rules: password_rules(config),
@@ -227,6 +232,7 @@ pub struct Auth {
     tombstones: revoke::PendingTombstones,
     uses: idle::UnwrittenUses,
     logouts: logouts::PendingLogouts,
+    failures: audit::failures::Failures,
     role_lists: role_lists::RoleLists,
     assertions: assertions::Assertions,
     lookups: Arc<lookups::Lookups>,
@@ -272,6 +278,7 @@ impl Auth {
             tombstones: revoke::PendingTombstones::default(),
             uses: idle::UnwrittenUses::default(),
             logouts: logouts::PendingLogouts::default(),
+            failures: audit::failures::Failures::new(&parts.master),
             role_lists: role_lists::RoleLists::new(),
             assertions: assertions::Assertions::default(),
             lookups,

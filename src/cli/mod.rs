@@ -14,7 +14,9 @@ use crate::config::{Config, Log, LogFormat, LogLevel};
 use crate::demo;
 use crate::id::SystemRandom;
 use crate::server::{self, Surroundings};
+use crate::vault::origin::{Actor, acting};
 
+mod audit;
 mod check;
 mod completions;
 mod files;
@@ -143,7 +145,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
                     file.display()
                 );
             }
-            serve::runtime(1)?.block_on(async {
+            serve::runtime(1)?.block_on(acting(operator(), async {
                 let vault = server::open_vault(&config, &surroundings).await?;
                 let context = AdminContext { config, surroundings, vault };
                 match command {
@@ -158,7 +160,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
                     | Command::Provider(_)
                     | Command::Completions { .. } => Ok(()),
                 }
-            })
+            }))
         }
     }
 }
@@ -213,6 +215,15 @@ fn load_for(path: &Path, needed: &[&str]) -> anyhow::Result<Config> {
         );
     }
     Ok(config)
+}
+
+/// Returns who runs this command, for the audit trail: what the environment says, since whoever can run it could say
+/// anything.
+fn operator() -> Actor {
+    let name = ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| environment(name).filter(|name| !name.is_empty()));
+    Actor::operator(name.as_deref().unwrap_or("unknown"))
 }
 
 fn environment(name: &str) -> Option<String> {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{AdminContext, confirmed, table};
+use super::{AdminContext, audit, confirmed, table};
 use crate::auth::keys::{self, Predecessors, Rotated};
 use crate::metrics::Label;
 use crate::password::{HashGroup, Peppers};
@@ -34,14 +34,8 @@ pub(super) enum Command {
         #[command(flatten)]
         format: table::Format,
     },
-    /// Show recent audit events, newest first.
-    Audit {
-        /// Maximum number of events.
-        #[arg(long, default_value_t = 50)]
-        limit: u32,
-        #[command(flatten)]
-        format: table::Format,
-    },
+    /// Show audit events, newest first; check that nobody has altered them.
+    Audit(audit::Options),
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,35 +71,7 @@ pub(super) async fn run(
             writeln!(out, "sessions ended: {}; all users must sign in again", ended.alive)?;
         }
         Command::Passwords { format } => passwords(context, *format, out).await?,
-        Command::Audit { limit, format } => {
-            let events = context.vault.audit.recent(*limit).await?;
-            if format.json {
-                let mut array = table::JsonArray::default();
-                for event in &events {
-                    let object = json!({
-                        "at": event.at.to_string(),
-                        "event": event.event,
-                        "user_id": event.user.map(|id| id.to_string()),
-                        "session": event.session.map(|id| id.to_string()),
-                        "address": event.address.map(|ip| ip.to_string()),
-                    });
-                    array.push(&object, out)?;
-                }
-                array.end(out)?;
-                return Ok(());
-            }
-            let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-            let rows: Vec<Vec<String>> = events
-                .into_iter()
-                .map(|event| {
-                    let user = or_dash(event.user.map(|id| id.to_string()));
-                    let session = or_dash(event.session.map(|id| id.to_string()));
-                    let address = or_dash(event.address.map(|ip| ip.to_string()));
-                    vec![event.at.to_string(), event.event, user, session, address]
-                })
-                .collect();
-            table::print(&["WHEN", "EVENT", "USER", "SESSION", "ADDRESS"], &rows, out)?;
-        }
+        Command::Audit(options) => audit::run(context, options, out).await?,
     }
     Ok(())
 }

@@ -173,7 +173,8 @@ fn server(new: Server, running: &Server, fixed: &mut Fixed) -> Server {
 }
 
 fn vault(new: Vault, running: &Vault, fixed: &mut Fixed) -> Vault {
-    let Vault { url, ca_file, master_key, pool_size, prepared, statement_timeout, lease } = new;
+    let Vault { url, ca_file, master_key, pool_size, prepared, statement_timeout, lease, audit_retention } =
+        new;
     // New credentials apply to new connections. Another host or database may hold other data, so it needs a restart.
     let (url, ca_file) = if url.is_same_store(&running.url) {
         (url, ca_file)
@@ -194,6 +195,7 @@ fn vault(new: Vault, running: &Vault, fixed: &mut Fixed) -> Vault {
             &running.statement_timeout,
         ),
         lease: fixed.keep("vault.lease", lease, &running.lease),
+        audit_retention,
     }
 }
 

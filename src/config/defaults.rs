@@ -45,6 +45,7 @@ impl Config {
                 prepared: true,
                 statement_timeout: Duration::from_secs(2),
                 lease: Duration::from_secs(1),
+                audit_retention: Duration::from_hours(90 * 24),
             },
             sessions: Sessions {
                 url: SessionsUrl::Memory,

@@ -3,6 +3,7 @@
 
 mod change;
 mod defaults;
+mod effective;
 mod lenient;
 mod load;
 mod parse;
@@ -14,6 +15,7 @@ mod warnings;
 use std::net::{IpAddr, Ipv4Addr};
 
 pub use change::{Change, RESTART};
+pub use effective::Effective;
 pub use load::Reading;
 pub use parse::colour::Colour;
 pub use parse::problem::{Problem, Problems};

@@ -4,6 +4,7 @@
 
 use prometheus::{Encoder, Registry, TextEncoder};
 
+mod audit;
 mod make;
 mod outbound;
 mod process;
@@ -14,6 +15,7 @@ mod stores;
 mod tokens;
 mod upstreams;
 
+pub use audit::{AuditEvents, AuditTrail};
 pub use make::{Each, Label};
 pub use outbound::{BreachedLookup, OutboundRequests, Outcome, Purpose};
 pub use process::{Process, Reload, Upgrade};
@@ -45,6 +47,8 @@ pub struct Metrics {
     pub session_store: SessionStore,
     /// The vault.
     pub vault: Vault,
+    /// The audit trail.
+    pub audit: AuditTrail,
     /// Requests to other people's servers.
     pub outbound: OutboundRequests,
     /// The process.
@@ -65,6 +69,7 @@ impl Metrics {
             revocation: Revocation::new(&make),
             session_store: SessionStore::new(&make),
             vault: Vault::new(&make),
+            audit: AuditTrail::new(&make),
             outbound: OutboundRequests::new(&make),
             process: Process::new(&make),
             registry,

@@ -174,6 +174,10 @@ label! {
         LoadKeys "load_keys",
         /// Addition of keys.
         AddKeys "add_keys",
+        /// Write of audit events that change nothing else.
+        RecordAudit "record_audit",
+        /// Linking or deletion of audit events.
+        LinkAudit "link_audit",
         /// Read of audit events or the schema version.
         Audit "audit",
         /// Deletion of obsolete rows.

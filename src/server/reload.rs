@@ -15,8 +15,9 @@ use tokio::sync::Notify;
 
 use super::certificates;
 use super::stores::{ChangedStores, Credentials, NewCredentials};
+use crate::auth::Auth;
 use crate::clock::Clock;
-use crate::config::{Change, Config, Digest, Problems, RESTART, Reading, Sources, Watch};
+use crate::config::{Change, Config, Digest, Effective, Problems, RESTART, Reading, Sources, Watch};
 use crate::metrics::{Metrics, Reload as Outcome};
 use crate::snapshot::{Current, ReloadState, Snapshot};
 
@@ -80,6 +81,7 @@ pub(super) struct Reload {
     pub(super) file: ConfigFile,
     /// Configuration in force; keys that need a restart have their value from the start.
     pub(super) running: Arc<Config>,
+    pub(super) auth: Arc<Auth>,
     pub(super) current: Current,
     pub(super) credentials: Credentials,
     pub(super) metrics: Arc<Metrics>,
@@ -188,6 +190,8 @@ impl Reload {
         snapshot.upstreams.resolve(RESOLVE).await;
         self.current.replace(snapshot);
         credentials.begin();
+        let (before, after) = (Effective::of(&self.running), Effective::of(&config));
+        self.auth.record_event("configuration_changed", after.changes_since(&before));
         self.running = Arc::new(config);
         let state = ReloadState {
             generation: self.current.state().generation + 1,

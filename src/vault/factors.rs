@@ -121,6 +121,17 @@ pub enum RemovedFactor {
     All,
 }
 
+impl RemovedFactor {
+    /// Returns the kind, for the audit row.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Totp(_) => "totp",
+            Self::Passkey(_) => "passkey",
+            Self::All => "all",
+        }
+    }
+}
+
 /// Rate of tries of codes: one for each `interval`, at most `burst` of them at once.
 #[derive(Clone, Copy, Debug)]
 pub struct TryRate {

@@ -7,12 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    AccountLink, Audit, AuditEvent, Connections, Cursor, EndReason, Ended, Factors, Grant, Identities,
-    ImportMode, Imported, KeyTable, Keys, LogPage, NewAccountUser, NewKey, NewPendingSignIn,
-    NewProviderSession, NewSession, NewTotp, NewUser, OtherWays, Passkey, PasskeyUse, PasswordCount,
-    Presented, ProviderAccount, ProviderLogout, Recheck, Rechecked, RemovedFactor, RevocationLog, Rotation,
-    Scope, SessionPage, SessionRow, SessionUse, Sessions, SignOutHint, SpentToken, Statement, TryRate, User,
-    UserChange, UserFactors, UserKey, Users, Vault, VaultError,
+    AccountLink, Audit, AuditEvent, AuditQuery, AuditTrail, Chain, ChainKey, Connections, Cursor, EndReason,
+    Ended, Factors, Grant, Identities, ImportMode, Imported, KeyTable, Keys, Linked, LinkedEvent, LogPage,
+    NewAccountUser, NewAuditEvent, NewKey, NewPendingSignIn, NewProviderSession, NewSession, NewTotp,
+    NewUser, OtherWays, Passkey, PasskeyUse, PasswordCount, Presented, ProviderAccount, ProviderLogout,
+    Recheck, Rechecked, RemovedFactor, RevocationLog, Rotation, Scope, SessionPage, SessionRow, SessionUse,
+    Sessions, SignOutHint, SpentToken, Statement, TryRate, User, UserChange, UserFactors, UserKey, Users,
+    Vault, VaultError,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::id::{FactorId, SessionId, UserId};
@@ -32,6 +33,7 @@ pub fn metered(vault: &Vault, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) ->
         log: one(&vault.log, metrics, clock),
         keys: one(&vault.keys, metrics, clock),
         audit: one(&vault.audit, metrics, clock),
+        trail: one(&vault.trail, metrics, clock),
     }
 }
 
@@ -293,10 +295,6 @@ impl Keys for Metered<dyn Keys> {
 
 #[async_trait]
 impl Audit for Metered<dyn Audit> {
-    async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, VaultError> {
-        self.timed(Query::Audit, self.inner.recent(limit)).await
-    }
-
     async fn sweep(&self, limit: u32) -> Result<u64, VaultError> {
         self.timed(Query::Sweep, self.inner.sweep(limit)).await
     }
@@ -315,5 +313,32 @@ impl Audit for Metered<dyn Audit> {
 
     fn connections(&self) -> Connections {
         self.inner.connections()
+    }
+}
+
+#[async_trait]
+impl AuditTrail for Metered<dyn AuditTrail> {
+    async fn record(&self, events: &[NewAuditEvent]) -> Result<(), VaultError> {
+        self.timed(Query::RecordAudit, self.inner.record(events)).await
+    }
+
+    async fn page(&self, query: &AuditQuery) -> Result<Vec<AuditEvent>, VaultError> {
+        self.timed(Query::Audit, self.inner.page(query)).await
+    }
+
+    async fn link(&self, key: &ChainKey, limit: u32) -> Result<Linked, VaultError> {
+        self.timed(Query::LinkAudit, self.inner.link(key, limit)).await
+    }
+
+    async fn prune(&self, key: &ChainKey, keep: Duration, limit: u32) -> Result<u64, VaultError> {
+        self.timed(Query::LinkAudit, self.inner.prune(key, keep, limit)).await
+    }
+
+    async fn chain(&self) -> Result<Chain, VaultError> {
+        self.timed(Query::Audit, self.inner.chain()).await
+    }
+
+    async fn linked(&self, after: u64, limit: u32) -> Result<Vec<LinkedEvent>, VaultError> {
+        self.timed(Query::Audit, self.inner.linked(after, limit)).await
     }
 }

@@ -1,6 +1,6 @@
 //! The vault: the authoritative store of users, sessions, revocations, keys and audit events.
 //!
-//! Seven small traits on one backend, which is chosen once in `server`. Every method is atomic on its own. Times that
+//! Eight small traits on one backend, which is chosen once in `server`. Every method is atomic on its own. Times that
 //! the vault stores and compares come from its own clock; results that lead to a signature contain that clock's `now`.
 //!
 //! This module knows nothing about tokens, HTTP or the session store. A backend that cannot answer returns
@@ -15,12 +15,18 @@ mod identities;
 mod keys;
 mod log;
 mod metered;
+pub mod origin;
 pub mod postgres;
 mod sessions;
 pub mod sqlite;
 mod users;
 
-pub use audit::{Audit, AuditEvent, Connections};
+pub use audit::chain::{Break, Chain, ChainKey, ChainPoint, SealedPoint, Verifier};
+pub use audit::verify::{Unverified, Verified, verify};
+pub use audit::{
+    Audit, AuditEvent, AuditQuery, AuditTrail, Connections, Linked, LinkedEvent, MAX_RECORDED, NewAuditEvent,
+    Outcome,
+};
 pub use factors::{
     Factors, MAX_PASSKEYS, MAX_TOTP, NewPendingSignIn, NewTotp, Passkey, PasskeyUse, RemovedFactor,
     TotpFactor, TryRate, UserFactors,
@@ -61,6 +67,8 @@ pub struct Vault {
     pub keys: Arc<dyn Keys>,
     /// Audit events, and housekeeping.
     pub audit: Arc<dyn Audit>,
+    /// The audit trail: events, and the chain that links them.
+    pub trail: Arc<dyn AuditTrail>,
 }
 
 /// Error of a vault operation.

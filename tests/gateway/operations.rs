@@ -1,5 +1,6 @@
-//! Operating a gateway: metrics, reload, shutdown.
+//! Operating a gateway: audit trail, metrics, reload, shutdown.
 
+mod audit;
 mod drain;
 mod metrics;
 mod reload;

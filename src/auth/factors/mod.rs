@@ -111,6 +111,11 @@ impl Auth {
         if !outcome.is_empty() {
             self.parts.metrics.tokens.factors.with_label_values(&[kind, outcome]).inc();
         }
+        match outcome {
+            "wrong" => self.record_failure("code_wrong", Some(user), None),
+            "rate_limited" => self.record_failure("code_rate_limited", Some(user), None),
+            _ => {}
+        }
         if !checked? {
             return Err(FactorRefusal::CodeWrong.into());
         }

@@ -31,7 +31,7 @@ impl Auth {
         settings: &Settings,
     ) -> Result<SignInStep, Refusal> {
         let result = self.passkey_owner(given, visit, &browser, settings).await;
-        self.count_passkey(&result);
+        self.count_passkey(&result, None);
         let first = match result {
             Ok(first) => first,
             Err(refusal) => {

@@ -177,7 +177,7 @@ impl Auth {
         if !matches!(result, Err(Refusal::Factor(_))) {
             self.throttle.refund(charge);
         }
-        self.count_passkey(&result);
+        self.count_passkey(&result, Some(user));
         result
     }
 
@@ -224,7 +224,10 @@ impl Auth {
         Ok(methods_of(passkey.backup_eligible, is_user_verified))
     }
 
-    pub(super) fn count_passkey<T>(&self, result: &Result<T, Refusal>) {
+    pub(super) fn count_passkey<T>(&self, result: &Result<T, Refusal>, user: Option<UserId>) {
+        if let Err(refusal @ (Refusal::RateLimited(_) | Refusal::Factor(_))) = result {
+            self.record_failure(&format!("passkey: {}", refusal.code()), user, None);
+        }
         let outcome = match result {
             Ok(_) => "ok",
             Err(Refusal::RateLimited(_)) => "rate_limited",

@@ -13,6 +13,7 @@ use crate::id::SessionId;
 use crate::provider::{EndSession, LogoutToken, Provider};
 use crate::request_id;
 use crate::secret::Secret;
+use crate::vault::origin::{Actor, acting};
 use crate::vault::{EndReason, ProviderLogout, SpentToken};
 
 /// Refresh tokens that one sign-out revokes at most. A person has a few browsers; the others' tokens expire.
@@ -95,7 +96,8 @@ impl Auth {
         };
         let auth = Arc::clone(self);
         detached(async move {
-            let ended = auth.at_vault(auth.parts.vault.identities.log_out(&logout)).await?;
+            let ended =
+                auth.at_vault(acting(Actor::Provider, auth.parts.vault.identities.log_out(&logout))).await?;
             let Some(ended) = ended else {
                 tracing::warn!(
                     reason = "logout_token_replayed",

@@ -16,6 +16,7 @@ use crate::error::Refusal;
 use crate::id::SessionId;
 use crate::provider::{self, Account, Admission, Person, Provider};
 use crate::secret::Secret;
+use crate::vault::origin::{Actor, acting};
 use crate::vault::{EndReason, Grant, Recheck, Rechecked, Scope};
 
 /// Time for which a recheck is taken: the wait for a free place, and the requests to the provider (50 s at most), with some
@@ -225,8 +226,12 @@ impl Auth {
             .map(|token| self.seal_token(SealedToken::Refresh, &claim.account, token));
         // The new refresh token first: the old one is void.
         self.store(session, &Rechecked::Confirmed { refresh, next: interval(provider) }).await?;
-        let applied =
-            self.at_vault(self.parts.vault.identities.apply(&account_of(person), &statement)).await?;
+        let applied = self
+            .at_vault(acting(
+                Actor::Provider,
+                self.parts.vault.identities.apply(&account_of(person), &statement),
+            ))
+            .await?;
         self.apply_revocation(&applied, EndReason::Provider).await;
         Ok(Outcome::Confirmed)
     }

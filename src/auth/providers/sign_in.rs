@@ -19,6 +19,7 @@ use crate::provider::{
     Callback, FLOW_LIFETIME, Flow, FlowError, FlowPurpose, FlowStart, MappedRoles, Person, Provider,
     ProviderError, cookie_suffix,
 };
+use crate::vault::origin::{Actor, acting};
 use crate::vault::{
     EndReason, LOGOUT_LIFE, NewAccountUser, NewProviderSession, ProviderAccount, User, UserKey, VaultError,
 };
@@ -130,6 +131,9 @@ impl Auth {
     pub fn count_provider_sign_in(&self, provider: &Provider, outcome: &str, begun: Monotonic) {
         let counted = &self.parts.metrics.providers;
         let id = provider.id().as_str();
+        if outcome != "ok" {
+            self.record_failure(&format!("{id}: {outcome}"), None, None);
+        }
         counted.sign_ins.with_label_values(&[id, outcome]).inc();
         let took = self.monotonic().since(begun);
         counted.sign_in_seconds.with_label_values(&[id]).observe(took.as_secs_f64());
@@ -203,7 +207,9 @@ impl Auth {
             };
             return Err(refusal.into());
         }
-        let applied = self.at_vault(identities.apply(&account, &statement_of(provider, person))).await?;
+        let applied = self
+            .at_vault(acting(Actor::Provider, identities.apply(&account, &statement_of(provider, person))))
+            .await?;
         self.apply_revocation(&applied, EndReason::Provider).await;
         // With the roles of the statement: they decide whether a second factor is needed.
         self.at_vault(identities.owner(&account)).await?.ok_or(ProviderRefusal::NoAccount.into())

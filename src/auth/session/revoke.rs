@@ -13,6 +13,7 @@ use crate::guard;
 use crate::id::{SessionId, UserId};
 use crate::identity::ClientKind;
 use crate::request_id;
+use crate::vault::origin::{Actor, acting};
 use crate::vault::{EndReason, Ended, LogEntry, Scope};
 
 /// Maximum number of tombstone writes in flight. A connection carries hundreds in one write; all of a large revocation
@@ -125,7 +126,11 @@ impl Auth {
     ) -> Result<Revoked, Refusal> {
         let auth = Arc::clone(self);
         detached(async move {
-            let ended = auth.at_vault(auth.parts.vault.sessions.revoke(scope, reason)).await?;
+            let revoking = auth.parts.vault.sessions.revoke(scope, reason);
+            let ended = match reason {
+                EndReason::Provider => auth.at_vault(acting(Actor::Provider, revoking)).await?,
+                _ => auth.at_vault(revoking).await?,
+            };
             let propagation = auth.apply_revocation(&ended, reason).await;
             let is_known = !ended.sessions.is_empty();
             Ok(Revoked { sessions: ended.alive, is_known, propagation, ended: ended.sessions })

@@ -129,10 +129,16 @@ impl Auth {
     ) -> Result<FirstFactor, Refusal> {
         self.vault_at_hand()?;
         let login: Option<Login> = request.username.expose().parse().ok();
-        let user = match self.user_at_known_device(login.as_ref(), &request, settings).await? {
-            Some(user) => user,
-            None => self.user_at_unknown_client(login, &request, settings).await?,
+        let user = match self.user_at_known_device(login.as_ref(), &request, settings).await {
+            Ok(None) => self.user_at_unknown_client(login, &request, settings).await,
+            known => known.and_then(|user| user.ok_or(Refusal::Internal)),
         };
+        let user = user.inspect_err(|refusal| {
+            if matches!(refusal, Refusal::RateLimited(_)) {
+                // As the name was looked up by the throttle: nobody has asked the vault whose it is.
+                self.record_failure("rate_limited", None, Some(request.username.expose()));
+            }
+        })?;
         Ok(FirstFactor { user, methods: Methods::PASSWORD, proven_ago: Duration::ZERO, part: None })
     }
 
@@ -183,7 +189,10 @@ impl Auth {
         let user = match &login {
             Some(login) => self.identify(UserKey::Login(login.clone()), &request.password).await,
             // No user can have such a name: the same work, and the same response.
-            None => self.check_password(None, &request.password).await.and(Err(Refusal::CredentialsWrong)),
+            None => {
+                self.record_failure("user_unknown", None, Some(username));
+                self.check_password(None, &request.password).await.and(Err(Refusal::CredentialsWrong))
+            }
         };
         // Only a wrong password counts, not a failure of the vault or the hasher.
         if matches!(user, Err(Refusal::CredentialsWrong)) {
@@ -198,6 +207,9 @@ impl Auth {
     /// Returns the user for a name or id and a password.
     pub(crate) async fn identify(&self, key: UserKey, password: &Password) -> Result<User, Refusal> {
         let user = self.at_vault(self.parts.vault.users.find(&key)).await?;
+        if let (None, UserKey::Login(login)) = (&user, &key) {
+            self.record_failure("user_unknown", None, Some(login.as_str()));
+        }
         self.check_password(user, password).await?.ok_or(Refusal::CredentialsWrong)
     }
 
@@ -216,9 +228,15 @@ impl Auth {
         counted.hash_queue.dec();
         counted.hash_seconds.observe(self.parts.clock.monotonic().since(started).as_secs_f64());
         let verdict = verdict.map_err(|HasherBusy| Refusal::Overloaded)?;
+        if let Some(user) = user.as_ref().filter(|user| user.disabled) {
+            self.record_failure("user_disabled", Some(user.id), None);
+        }
         let Some(mut user) = user.filter(|user| !user.disabled) else { return Ok(None) };
         match verdict {
-            Verdict::Wrong => Ok(None),
+            Verdict::Wrong => {
+                self.record_failure("password_wrong", Some(user.id), None);
+                Ok(None)
+            }
             Verdict::Right => Ok(Some(user)),
             Verdict::TooLong => {
                 tracing::warn!(
@@ -226,6 +244,7 @@ impl Auth {
                     user = %user.id,
                     "the password has more than 72 bytes, which the imported bcrypt hash ignores: set a new password for the user"
                 );
+                self.record_failure("password_too_long", Some(user.id), None);
                 Ok(None)
             }
             Verdict::PepperMissing(pepper) => {

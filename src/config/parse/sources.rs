@@ -158,7 +158,8 @@ fn digest_now(path: &Path) -> Option<Digest> {
     fs::read(path).map(Zeroizing::new).ok().map(|bytes| digest(&bytes))
 }
 
-fn digest(bytes: &[u8]) -> Digest {
+/// SHA-256.
+pub(crate) fn digest(bytes: &[u8]) -> Digest {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     let mut out = [0; 32];
     out.copy_from_slice(digest.as_ref());

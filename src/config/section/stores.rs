@@ -30,6 +30,8 @@ pub struct Vault {
     pub statement_timeout: Duration,
     /// Validity of the revocation list after the last confirmation by the vault.
     pub lease: Duration,
+    /// Retention of the audit trail.
+    pub audit_retention: Duration,
 }
 
 /// Address of the vault.
@@ -200,6 +202,15 @@ pub(crate) fn vault(table: Table<'_>, default: Vault, dir: &Path, env: Env<'_>) 
                 )
             })
             .unwrap_or(default.lease),
+        audit_retention: table
+            .value("audit_retention")
+            .and_then(|value| {
+                value.duration(
+                    24 * HOUR..=3660 * 24 * HOUR,
+                    "addresses are personal data, and what is noticed late must still be there",
+                )
+            })
+            .unwrap_or(default.audit_retention),
     };
     if matches!(&vault.url, VaultUrl::Postgres(url) if url.tls) || vault.ca_file.is_none() {
     } else if let Some(location) = table.location_of("ca_file").with(&table.location_of("url")) {

@@ -151,10 +151,11 @@ impl ProxyHttp for Gateway {
         context.log.method = client::logged_method(session.req_header());
         let sent = client::request_id(session, &context.snapshot);
         let id = sent.unwrap_or_else(|| self.ids.make());
-        request_id::enter(id.clone());
+        let client = client::client(session, &context.snapshot);
+        request_id::enter(id.clone(), client);
         context.log.request_id = Some(id);
         if context.log.is_enabled() {
-            client::log_fields(session, &mut context.log, &context.snapshot);
+            client::log_fields(session, client, &mut context.log, &context.snapshot);
         }
         // RFC 9110 section 15.2: an HTTP/1.0 client would take an informational response for the final one.
         if session.req_header().version < Version::HTTP_11 {

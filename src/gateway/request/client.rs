@@ -36,8 +36,8 @@ pub(crate) fn request_id(session: &Session, snapshot: &Snapshot) -> Option<Reque
 }
 
 /// Stores the fields of a request for its access log entry.
-pub(crate) fn log_fields(session: &Session, log: &mut RequestLog, snapshot: &Snapshot) {
-    log.set_client_fields(session.req_header(), client(session, snapshot), &snapshot.log);
+pub(crate) fn log_fields(session: &Session, client: IpAddr, log: &mut RequestLog, snapshot: &Snapshot) {
+    log.set_client_fields(session.req_header(), client, &snapshot.log);
 }
 
 /// Method for the log; unknown ones are logged as `other`.

@@ -215,7 +215,8 @@ impl Gateway {
             context.log.cause = cross_origin::cause(session, &context.snapshot);
         }
         if !context.log.has_client_fields() {
-            client::log_fields(session, &mut context.log, &context.snapshot);
+            let client = client::client(session, &context.snapshot);
+            client::log_fields(session, client, &mut context.log, &context.snapshot);
         }
     }
 }

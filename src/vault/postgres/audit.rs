@@ -1,4 +1,6 @@
-//! Audit events, and housekeeping.
+//! Housekeeping.
+
+mod trail;
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,15 +9,13 @@ use async_trait::async_trait;
 
 use super::connection::clients::{Connection, Mode};
 use super::fault::Fault;
-use super::rows::{self, Span};
+use super::rows::Span;
 use super::{PostgresVault, clock, schema};
-use crate::vault::{Audit, AuditEvent, Connections, REVOCATION_LIFE, VaultError};
+use crate::vault::{Audit, Connections, REVOCATION_LIFE, VaultError};
 
-/// Retention of audit events. Long enough to investigate problems of the last month; addresses are personal data and
-/// should not be kept indefinitely.
+/// Retention of audit events outside the chain: those of an earlier release, and those that no gateway has linked. Linked
+/// ones are deleted from the start of the chain.
 const AUDIT_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
-
-const RECENT: &str = "SELECT at, event, user_id, session_id, address FROM audit ORDER BY seq DESC LIMIT $1";
 
 /// One gateway sweeps at a time: the one that gets the advisory lock ("sweeping", as a number), for the duration of
 /// this statement. Locked rows are skipped. `$1` retention of revocations, `$2` retention of events, `$3` the limit.
@@ -53,7 +53,7 @@ const SWEEP: &str = concat!(
          RETURNING 1
      ), gone_events AS (
          DELETE FROM audit WHERE (SELECT here FROM leader) AND seq = ANY (ARRAY(
-             SELECT seq FROM audit WHERE at < (SELECT forgotten FROM past) LIMIT $3 FOR UPDATE SKIP LOCKED))
+             SELECT seq FROM audit WHERE position IS NULL AND at < (SELECT forgotten FROM past) LIMIT $3 FOR UPDATE SKIP LOCKED))
          RETURNING 1
      )
      SELECT (SELECT count(*) FROM gone_sessions) + (SELECT count(*) FROM gone_revocations)
@@ -63,12 +63,6 @@ const SWEEP: &str = concat!(
 
 #[async_trait]
 impl Audit for PostgresVault {
-    async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, VaultError> {
-        self.clients
-            .query(Mode::IDEMPOTENT, limit, |connection, limit| Box::pin(recent(connection, *limit)))
-            .await
-    }
-
     async fn sweep(&self, limit: u32) -> Result<u64, VaultError> {
         self.clients
             .query(Mode::IDEMPOTENT, limit, |connection, limit| Box::pin(sweep(connection, *limit)))
@@ -96,21 +90,6 @@ impl Audit for PostgresVault {
     fn connections(&self) -> Connections {
         self.clients.connections()
     }
-}
-
-async fn recent(connection: &Connection<'_>, limit: u32) -> Result<Vec<AuditEvent>, Fault> {
-    let rows = connection.rows(RECENT, &[&i64::from(limit)]).await?;
-    let event = |row| {
-        let row: &tokio_postgres::Row = row;
-        Ok(AuditEvent {
-            at: row.try_get("at")?,
-            event: row.try_get("event")?,
-            user: row.try_get("user_id")?,
-            session: row.try_get("session_id")?,
-            address: rows::address(row)?,
-        })
-    };
-    rows.iter().map(event).collect()
 }
 
 async fn sweep(connection: &Connection<'_>, limit: u32) -> Result<u64, Fault> {

@@ -44,7 +44,8 @@ const ADD: &str = "
     ), raised AS (
         UPDATE keys_version SET version = version + 1 WHERE EXISTS (SELECT 1 FROM added)
     ), remembered AS (
-        INSERT INTO audit (at, event) SELECT $5, 'key_added' FROM added
+        INSERT INTO audit (at, event, cause, actor, address, request_id)
+        SELECT $5, 'key_added', $1 || ' ' || $2, ($7::text[])[1], ($7::text[])[2], ($7::text[])[3] FROM added
     )
     SELECT EXISTS (SELECT 1 FROM added) AS added";
 
@@ -91,7 +92,9 @@ async fn add_one(connection: &Connection<'_>, key: &NewKey, now: Timestamp) -> R
     let key_use = key.key_use.as_str();
     let (after, overlap) = (Span(key.signs_after), Span(key.overlap));
     connection.rows(CLEAR, &[&key_use, &key.kid, &now, &after, &overlap]).await?;
-    let row = connection.one(ADD, &[&key_use, &key.kid, &key.algorithm, &key.sealed, &now, &after]).await?;
+    let NewKey { kid, algorithm, sealed, .. } = key;
+    let row =
+        connection.one(ADD, &[&key_use, kid, algorithm, sealed, &now, &after, &connection.origin]).await?;
     if row.try_get("added")? {
         return Ok(());
     }

@@ -59,6 +59,36 @@ macro_rules! proof {
 }
 use proof;
 
+/// Origin of a change: actor, address and request id, from parameter `$n`, which is the connection's `origin`.
+macro_rules! origin {
+    ($n:literal) => {
+        concat!("($", $n, "::text[])[1], ($", $n, "::text[])[2], ($", $n, "::text[])[3]")
+    };
+}
+use origin;
+
+/// Writes an audit row: name of the event, then SQL for its time, user and cause, number of the parameter with the
+/// origin, and the tables that these come from.
+macro_rules! audited {
+    ($event:literal, $at:literal, $user:literal, $cause:literal, $origin:literal, $from:literal) => {
+        concat!(
+            "INSERT INTO audit (at, event, user_id, cause, actor, address, request_id) SELECT ",
+            $at,
+            ", '",
+            $event,
+            "', ",
+            $user,
+            ", ",
+            $cause,
+            ", ",
+            origin!($origin),
+            " FROM ",
+            $from
+        )
+    };
+}
+use audited;
+
 /// Connection settings of Postgres.
 #[derive(Clone, Debug)]
 pub struct PostgresOptions {
@@ -116,7 +146,8 @@ impl From<Arc<PostgresVault>> for Vault {
             sessions: vault.clone(),
             log: vault.clone(),
             keys: vault.clone(),
-            audit: vault,
+            audit: vault.clone(),
+            trail: vault,
         }
     }
 }

@@ -58,34 +58,40 @@ macro_rules! end {
     };
 }
 
-/// Also writes an event for each session that had not ended before; `$3` is its name.
+/// Also writes an event for each session that had not ended before; `$3` is its name, `$4` its origin.
 macro_rules! revoke {
     ($which:literal) => {
         end!(
             $which,
             ", remembered AS (
-                 INSERT INTO audit (at, event, user_id, session_id)
-                 SELECT now, $3, user_id, id FROM concerned, clock WHERE NOT ended_before ORDER BY id
+                 INSERT INTO audit (at, event, user_id, session_id, cause, actor, address, request_id)
+                 SELECT now, $3, user_id, id, $2, ($4::text[])[1], ($4::text[])[2], ($4::text[])[3]
+                 FROM concerned, clock WHERE NOT ended_before ORDER BY id
              )"
         )
     };
 }
 
-const ONE: &str = revoke!("s.id = $4 AND ($5 IS NULL OR s.user_id = $5)");
-const OF_USER: &str = revoke!("s.user_id = $4");
-const OF_CLIENT: &str = revoke!("s.user_id = $4 AND s.client_id = $5");
-const ALL_BUT_ONE: &str = revoke!("s.user_id = $4 AND s.id <> $5");
+const ONE: &str = revoke!("s.id = $5 AND ($6 IS NULL OR s.user_id = $6)");
+const OF_USER: &str = revoke!("s.user_id = $5");
+const OF_CLIENT: &str = revoke!("s.user_id = $5 AND s.client_id = $6");
+const ALL_BUT_ONE: &str = revoke!("s.user_id = $5 AND s.id <> $6");
 /// Writes one event instead of one per session.
-const ALL: &str =
-    end!("true", ", remembered AS (INSERT INTO audit (at, event) SELECT now, 'everyone_revoked' FROM clock)");
+const ALL: &str = end!(
+    "true",
+    ", remembered AS (
+             INSERT INTO audit (at, event, cause, actor, address, request_id)
+             SELECT now, 'everyone_revoked', $2, ($3::text[])[1], ($3::text[])[2], ($3::text[])[3] FROM clock
+         )"
+);
 const OF_ACCOUNT: &str = revoke!(
     "s.id IN (SELECT p.session_id FROM session_providers p
-              WHERE p.provider = $4 AND p.issuer = $5 AND p.subject = $6 AND p.session_id IS DISTINCT FROM $7)"
+              WHERE p.provider = $5 AND p.issuer = $6 AND p.subject = $7 AND p.session_id IS DISTINCT FROM $8)"
 );
 const OF_SID: &str = revoke!(
     "s.id IN (SELECT p.session_id FROM session_providers p
-              WHERE p.provider = $4 AND p.issuer = $5
-              AND (p.sid = $6 AND ($7 IS NULL OR p.subject = $7) OR p.sid IS NULL AND p.subject = $7))"
+              WHERE p.provider = $5 AND p.issuer = $6
+              AND (p.sid = $7 AND ($8 IS NULL OR p.subject = $8) OR p.sid IS NULL AND p.subject = $8))"
 );
 const OTHERS: &str = end!("s.user_id = $3 AND s.id IS DISTINCT FROM $4", "");
 
@@ -106,16 +112,17 @@ pub(super) async fn revoke(
     reason: EndReason,
 ) -> Result<Ended, Fault> {
     let (life, why, word) = (Span(REVOCATION_LIFE), reason.as_str(), reason.event());
+    let origin = &connection.origin;
     let rows = match scope {
-        Scope::Session(id, owner) => connection.rows(ONE, &[&life, &why, &word, &id, &owner]).await?,
-        Scope::User(user) => connection.rows(OF_USER, &[&life, &why, &word, &user]).await?,
+        Scope::Session(id, owner) => connection.rows(ONE, &[&life, &why, &word, origin, &id, &owner]).await?,
+        Scope::User(user) => connection.rows(OF_USER, &[&life, &why, &word, origin, &user]).await?,
         Scope::OfClient(user, client) => {
-            connection.rows(OF_CLIENT, &[&life, &why, &word, &user, &client]).await?
+            connection.rows(OF_CLIENT, &[&life, &why, &word, origin, &user, &client]).await?
         }
         Scope::Others(user, keep) => {
-            connection.rows(ALL_BUT_ONE, &[&life, &why, &word, &user, &keep]).await?
+            connection.rows(ALL_BUT_ONE, &[&life, &why, &word, origin, &user, &keep]).await?
         }
-        Scope::Everyone => connection.rows(ALL, &[&life, &why]).await?,
+        Scope::Everyone => connection.rows(ALL, &[&life, &why, origin]).await?,
     };
     ended(&rows)
 }
@@ -139,7 +146,11 @@ pub(super) async fn of_account(
 ) -> Result<Ended, Fault> {
     let (life, why, word) = (Span(REVOCATION_LIFE), reason.as_str(), reason.event());
     let ProviderAccount { provider, issuer, subject } = account;
-    ended(&connection.rows(OF_ACCOUNT, &[&life, &why, &word, provider, issuer, subject, &keep]).await?)
+    ended(
+        &connection
+            .rows(OF_ACCOUNT, &[&life, &why, &word, &connection.origin, provider, issuer, subject, &keep])
+            .await?,
+    )
 }
 
 /// Ends the sessions that belong to one session at a provider, of this account if it is named; of that account also those
@@ -152,7 +163,11 @@ pub(super) async fn of_sid(
     let reason = EndReason::Provider;
     let (life, why, word) = (Span(REVOCATION_LIFE), reason.as_str(), reason.event());
     let ProviderLogout { provider, issuer, subject, .. } = logout;
-    ended(&connection.rows(OF_SID, &[&life, &why, &word, provider, issuer, sid, subject]).await?)
+    ended(
+        &connection
+            .rows(OF_SID, &[&life, &why, &word, &connection.origin, provider, issuer, sid, subject])
+            .await?,
+    )
 }
 
 fn ended(rows: &[Row]) -> Result<Ended, Fault> {

@@ -65,8 +65,10 @@ const ROTATE: &str = concat!(
          SELECT id, now + $7::float8 * interval '1 millisecond' FROM touched WHERE reused
          RETURNING pg_notify('doorward', '')
      ), remembered AS (
-         INSERT INTO audit (at, event, user_id, session_id)
-         SELECT now, 'refresh_reused', user_id, id FROM touched WHERE reused
+         INSERT INTO audit (at, event, user_id, session_id, cause, actor, address, request_id)
+         SELECT now, 'refresh_reused', user_id, id, CASE WHEN previous THEN 'previous_generation' ELSE 'older_generation' END,
+                'client', ($9::text[])[2], ($9::text[])[3]
+         FROM touched WHERE reused
      )
      SELECT id, user_id, client_id, login, email, email_verified_at, name, roles, rights, amr, proven_at,
             idle_until, expires_at, now, address, user_agent, generation, refresh_kid, age, late, previous, reused
@@ -196,6 +198,7 @@ pub(super) async fn rotate(connection: &Connection<'_>, presented: &Presented) -
                         &presented.client_id,
                         &Span(REVOCATION_LIFE),
                         &Span(presented.grace_unused),
+                        &connection.origin,
                     ],
                 )
                 .await?

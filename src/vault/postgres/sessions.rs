@@ -32,8 +32,8 @@ const OPEN: &str = concat!(
          FROM owner, clock
          RETURNING id, user_id, client_id, idle_until, expires_at, created_at, amr, proven_at, address, user_agent
      ), remembered AS (
-         INSERT INTO audit (at, event, user_id, session_id, address)
-         SELECT created_at, 'login', user_id, id, $9 FROM opened
+         INSERT INTO audit (at, event, user_id, session_id, cause, actor, address, request_id)
+         SELECT created_at, 'login', user_id, id, $11, ($13::text[])[1], coalesce($9, ($13::text[])[2]), ($13::text[])[3] FROM opened
      )
      SELECT opened.id, user_id, client_id, login, email, email_verified_at, name, roles, rights, amr, proven_at, idle_until,
             expires_at, created_at AS now, address, user_agent
@@ -205,6 +205,7 @@ pub(super) async fn open(connection: &Connection<'_>, new: &NewSession) -> Resul
                 &new.stored_user_agent(),
                 &new.methods,
                 &Span(new.proven_ago),
+                &connection.origin,
             ],
         )
         .await?;

@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use super::connection::clients::{Connection, Mode};
 use super::fault::Fault;
 use super::rows::Span;
-use super::{PostgresVault, clock, proof, revoke, rows};
+use super::{PostgresVault, audited, clock, origin, proof, revoke, rows};
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::identity::Login;
@@ -27,9 +27,9 @@ const CREATE: &str = concat!(
          INSERT INTO users (id, login, password, roles, email, email_verified_at, name, disabled, created_at)
          SELECT $1, $2, $3, $4, $5, CASE WHEN $6 THEN now END, $7, $8, now FROM clock
          ON CONFLICT (login) DO NOTHING RETURNING id, created_at
-     ), remembered AS (
-         INSERT INTO audit (at, event, user_id) SELECT created_at, 'user_created', id FROM made
-     )
+     ), remembered AS (",
+    audited!("user_created", "created_at", "id", "NULL", 9, "made"),
+    ")
      SELECT id FROM made"
 );
 
@@ -71,9 +71,9 @@ const ROLES: &str = concat!(
          INSERT INTO revocations (user_id, rights, until)
          SELECT id, rights, now + $3::float8 * interval '1 millisecond' FROM changed, clock
          RETURNING user_id, rights, until, pg_notify('doorward', '')
-     ), remembered AS (
-         INSERT INTO audit (at, event, user_id) SELECT now, 'roles_changed', id FROM changed, clock
-     )
+     ), remembered AS (",
+    audited!("roles_changed", "now", "id", "$2", 4, "changed, clock"),
+    ")
      SELECT now, user_id, rights, until FROM logged, clock"
 );
 
@@ -106,9 +106,9 @@ const ATTRIBUTES: &str = concat!(
          INSERT INTO revocations (user_id, rights, until)
          SELECT id, rights, now + $7::float8 * interval '1 millisecond' FROM changed, clock
          RETURNING user_id, rights, until, pg_notify('doorward', '')
-     ), remembered AS (
-         INSERT INTO audit (at, event, user_id) SELECT now, 'attributes_changed', id FROM changed, clock
-     )
+     ), remembered AS (",
+    audited!("attributes_changed", "now", "id", "NULL", 8, "changed, clock"),
+    ")
      SELECT now, logged.user_id, logged.rights, logged.until, CASE WHEN logged.user_id IS NULL THEN ",
     proof!(),
     " END AS proof
@@ -154,9 +154,9 @@ const ENABLE: &str = concat!(
     ", changed AS (
          UPDATE users SET disabled = false, waits_for_approval = false, epoch = epoch + 1
          WHERE id = $1 AND disabled RETURNING id
-     ), remembered AS (
-         INSERT INTO audit (at, event, user_id) SELECT now, 'user_enabled', id FROM changed, clock
-     )
+     ), remembered AS (",
+    audited!("user_enabled", "now", "id", "NULL", 2, "changed, clock"),
+    ")
      SELECT now, CASE WHEN NOT EXISTS (SELECT FROM changed) THEN ",
     proof!(),
     " END AS proof
@@ -166,8 +166,8 @@ const ENABLE: &str = concat!(
 const DISABLE: &str = concat!(
     "WITH ",
     clock!(),
-    ", changed AS (UPDATE users SET disabled = true, epoch = epoch + 1 WHERE id = $1)
-     INSERT INTO audit (at, event, user_id) SELECT now, 'user_disabled', $1 FROM clock"
+    ", changed AS (UPDATE users SET disabled = true, epoch = epoch + 1 WHERE id = $1) ",
+    audited!("user_disabled", "now", "$1", "NULL", 2, "clock")
 );
 
 /// The kept session gets the new epoch, or it would end with the others. A session that was already dead stays dead.
@@ -180,7 +180,9 @@ const PASSWORD: &str = concat!(
          UPDATE sessions s SET epoch = u.epoch FROM changed u
          WHERE s.id = $3 AND s.user_id = u.id AND s.epoch + 1 = u.epoch
      )
-     INSERT INTO audit (at, event, user_id, session_id) SELECT now, 'password_changed', $1, $3 FROM clock"
+     INSERT INTO audit (at, event, user_id, session_id, actor, address, request_id) SELECT now, 'password_changed', $1, $3, ",
+    origin!(4),
+    " FROM clock"
 );
 
 /// The sessions stay, ended, until the sweep, so that their revocation can be applied again. Their personal data is
@@ -190,8 +192,8 @@ const DELETE: &str = concat!(
     clock!(),
     ", gone AS (DELETE FROM users WHERE id = $1), scrubbed AS (
          UPDATE sessions SET address = NULL, user_agent = NULL WHERE user_id = $1
-     )
-     INSERT INTO audit (at, event, user_id) SELECT now, 'user_deleted', $1 FROM clock"
+     ) ",
+    audited!("user_deleted", "now", "$1", "NULL", 2, "clock")
 );
 
 #[async_trait]
@@ -259,6 +261,7 @@ async fn create(connection: &Connection<'_>, new: &NewUser) -> Result<(), Fault>
                 &attributes.email_verified(),
                 &attributes.name(),
                 &new.disabled,
+                &connection.origin,
             ],
         )
         .await
@@ -291,14 +294,18 @@ async fn apply(connection: &Connection<'_>, id: UserId, change: &UserChange) -> 
             nothing(&found(connection.row(REHASH, &[&id, old.expose(), new.expose()]).await?)?)
         }
         UserChange::Roles(roles) => {
-            let row = found(connection.row(ROLES, &[&id, roles, &Span(REVOCATION_LIFE)]).await?)?;
+            let row = found(
+                connection.row(ROLES, &[&id, roles, &Span(REVOCATION_LIFE), &connection.origin]).await?,
+            )?;
             rights_changed(&row)
         }
         UserChange::Attributes(change) => set_attributes(connection, id, change).await,
-        UserChange::Disabled(false) => nothing(&found(connection.row(ENABLE, &[&id]).await?)?),
+        UserChange::Disabled(false) => {
+            nothing(&found(connection.row(ENABLE, &[&id, &connection.origin]).await?)?)
+        }
         UserChange::Disabled(true) => {
             lock(connection, id).await?;
-            connection.rows(DISABLE, &[&id]).await?;
+            connection.rows(DISABLE, &[&id, &connection.origin]).await?;
             revoke::others(connection, id, None, EndReason::Disabled).await
         }
         UserChange::Password { new, expected, keep } => {
@@ -312,7 +319,7 @@ async fn apply(connection: &Connection<'_>, id: UserId, change: &UserChange) -> 
             lock(connection, id).await?;
             // First, so that the sessions are locked in order.
             let ended = revoke::others(connection, id, None, EndReason::Disabled).await?;
-            connection.rows(DELETE, &[&id]).await?;
+            connection.rows(DELETE, &[&id, &connection.origin]).await?;
             Ok(ended)
         }
     }
@@ -335,6 +342,7 @@ async fn set_attributes(
                 &name.is_change(),
                 &name.of(None),
                 &Span(REVOCATION_LIFE),
+                &connection.origin,
             ],
         )
         .await
@@ -355,7 +363,7 @@ async fn set_password(
     new: &Secret<String>,
     keep: Option<SessionId>,
 ) -> Result<Ended, Fault> {
-    connection.rows(PASSWORD, &[&id, new.expose(), &keep]).await?;
+    connection.rows(PASSWORD, &[&id, new.expose(), &keep, &connection.origin]).await?;
     revoke::others(connection, id, keep, EndReason::Password).await
 }
 

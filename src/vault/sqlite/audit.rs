@@ -1,4 +1,6 @@
-//! Audit events, and housekeeping.
+//! Housekeeping.
+
+mod trail;
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -10,32 +12,15 @@ use rusqlite::{Connection, params};
 
 use super::fault::Fault;
 use super::writer::Tx;
-use super::{SqliteVault, rows, schema};
-use crate::vault::{Audit, AuditEvent, REVOCATION_LIFE, VaultError};
+use super::{SqliteVault, schema};
+use crate::vault::{Audit, REVOCATION_LIFE, VaultError};
 
-/// Retention of audit events. Long enough to investigate problems of the last month; addresses are personal data and
-/// should not be kept indefinitely.
+/// Retention of audit events outside the chain: those of an earlier release, and those that no gateway has linked. Linked
+/// ones are deleted from the start of the chain.
 const AUDIT_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 
 #[async_trait]
 impl Audit for SqliteVault {
-    async fn recent(&self, limit: u32) -> Result<Vec<AuditEvent>, VaultError> {
-        let newest = "SELECT * FROM audit ORDER BY seq DESC LIMIT ?1";
-        self.readers
-            .query(move |view| {
-                view.rows(newest, params![limit], |row| {
-                    Ok(AuditEvent {
-                        at: row.get("at")?,
-                        event: row.get("event")?,
-                        user: row.get("user_id")?,
-                        session: row.get("session_id")?,
-                        address: rows::address(row)?,
-                    })
-                })
-            })
-            .await
-    }
-
     async fn sweep(&self, limit: u32) -> Result<u64, VaultError> {
         self.writer.run(move |tx| sweep(tx, limit)).await
     }
@@ -78,7 +63,7 @@ fn sweep(tx: &Tx<'_>, limit: u32) -> Result<u64, Fault> {
         params![now, limit],
     )?;
     let events = tx.execute(
-        "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < ?1 LIMIT ?2)",
+        "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE position IS NULL AND at < ?1 LIMIT ?2)",
         params![now - AUDIT_LIFE, limit],
     )?;
     let logouts = tx.execute(

@@ -64,7 +64,7 @@ fn add_one(tx: &Tx<'_>, key: &NewKey) -> Result<(), Fault> {
     }
     tx.execute("UPDATE keys_version SET version = version + 1", [])?;
     tx.announce();
-    record(tx, &Event::new("key_added"))
+    record(tx, &Event::new("key_added").because(format!("{key_use} {}", key.kid)))
 }
 
 fn table(view: &View<'_>) -> Result<KeyTable, Fault> {

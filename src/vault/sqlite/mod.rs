@@ -81,7 +81,8 @@ impl SqliteVault {
             sessions: vault.clone(),
             log: vault.clone(),
             keys: vault.clone(),
-            audit: vault,
+            audit: vault.clone(),
+            trail: vault,
         })
     }
 

@@ -9,6 +9,8 @@ use super::writer::Tx;
 use crate::clock::Timestamp;
 use crate::id::{SessionId, UserId};
 use crate::identity::RightsVersion;
+use crate::request_id::RequestId;
+use crate::vault::origin::Actor;
 use crate::vault::{EndReason, Ended, LogEntry, REVOCATION_LIFE, Scope};
 
 /// A session whose tokens could still be alive.
@@ -93,7 +95,7 @@ pub(super) fn revoke(tx: &Tx<'_>, scope: Scope, reason: EndReason) -> Result<End
     let ended = end(tx, &sessions, reason)?;
     if matches!(scope, Scope::Everyone) {
         // One event instead of one per session.
-        record(tx, &Event::new("everyone_revoked"))?;
+        record(tx, &Event::new("everyone_revoked").because(reason.as_str()))?;
         return Ok(ended);
     }
     record_ends(tx, &sessions, reason)?;
@@ -108,17 +110,26 @@ pub(super) fn end_each(tx: &Tx<'_>, sessions: &[ScopedSession], reason: EndReaso
 
 fn record_ends(tx: &Tx<'_>, sessions: &[ScopedSession], reason: EndReason) -> Result<(), Fault> {
     for session in sessions.iter().filter(|session| !session.ended_before) {
-        let event =
-            Event { user: Some(session.user_id), session: Some(session.id), ..Event::new(reason.event()) };
+        let event = Event {
+            user: Some(session.user_id),
+            session: Some(session.id),
+            ..Event::new(reason.event()).because(reason.as_str())
+        };
         record(tx, &event)?;
     }
     Ok(())
 }
 
 /// Ends a session because its refresh token was reused.
-pub(super) fn reused(tx: &Tx<'_>, id: SessionId, user_id: UserId) -> Result<Ended, Fault> {
+pub(super) fn reused(tx: &Tx<'_>, id: SessionId, user_id: UserId, is_previous: bool) -> Result<Ended, Fault> {
     let session = ScopedSession { id, user_id, ended_before: false, alive: true };
-    end_each(tx, &[session], EndReason::Reuse)
+    let cause = if is_previous { "previous_generation" } else { "older_generation" };
+    // Whoever presented the token may not be the user.
+    let actor = Some(Actor::Client.as_str());
+    let event =
+        Event { user: Some(user_id), session: Some(id), actor, ..Event::new(EndReason::Reuse.event()) };
+    record(tx, &event.because(cause))?;
+    end(tx, &[session], EndReason::Reuse)
 }
 
 fn log_session(tx: &Tx<'_>, id: SessionId) -> Result<(), Fault> {
@@ -150,27 +161,41 @@ pub(super) struct Event {
     pub(super) user: Option<UserId>,
     /// Session concerned.
     pub(super) session: Option<SessionId>,
-    /// Client address.
+    /// Client address, if it is not that of the request.
     pub(super) address: Option<Address>,
+    /// Cause.
+    pub(super) cause: Option<String>,
+    /// Actor, if it is not that of the request.
+    pub(super) actor: Option<&'static str>,
 }
 
 impl Event {
     /// An event without a user.
     pub(super) const fn new(name: &'static str) -> Self {
-        Self { name, user: None, session: None, address: None }
+        Self { name, user: None, session: None, address: None, cause: None, actor: None }
     }
 
     /// An event of a user.
-    pub(super) const fn of(name: &'static str, user: UserId) -> Self {
+    pub(super) fn of(name: &'static str, user: UserId) -> Self {
         Self { user: Some(user), ..Self::new(name) }
+    }
+
+    /// The same event with its cause.
+    pub(super) fn because(self, cause: impl Into<String>) -> Self {
+        Self { cause: Some(cause.into()), ..self }
     }
 }
 
 /// Writes an event.
 pub(super) fn record(tx: &Tx<'_>, event: &Event) -> Result<(), Fault> {
+    let origin = tx.origin();
+    let address = event.address.as_ref().map(|address| address.0).or(origin.address).map(Address);
+    let actor = event.actor.unwrap_or_else(|| origin.actor.as_str());
+    let request_id = origin.request_id.as_ref().map(RequestId::as_str);
     tx.execute(
-        "INSERT INTO audit (at, event, user_id, session_id, address) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![tx.now(), event.name, event.user, event.session, event.address],
+        "INSERT INTO audit (at, event, user_id, session_id, address, cause, actor, request_id) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![tx.now(), event.name, event.user, event.session, address, event.cause, actor, request_id],
     )?;
     Ok(())
 }

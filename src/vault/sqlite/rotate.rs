@@ -136,8 +136,8 @@ pub(super) fn apply(
             Ok(rotation)
         }
         Decision::Reuse => {
-            let ended = revoke::reused(tx, held.id, held.user_id)?;
             let is_previous = held.previous() == Some(presented.generation);
+            let ended = revoke::reused(tx, held.id, held.user_id, is_previous)?;
             let behind = behind(held.generation, presented.generation, is_previous);
             Ok(Rotation::Reused { ended, user_id: held.user_id, behind })
         }

@@ -154,8 +154,11 @@ pub(super) fn open(tx: &Tx<'_>, new: &NewSession) -> Result<Grant, Fault> {
             proven_at,
         ],
     )?;
-    let event =
-        Event { session: Some(new.id), address: new.address.map(Address), ..Event::of("login", new.user_id) };
+    let event = Event {
+        session: Some(new.id),
+        address: new.address.map(Address),
+        ..Event::of("login", new.user_id).because(new.methods.to_string())
+    };
     record(tx, &event)?;
     Ok(Grant {
         session_id: new.id,

@@ -162,7 +162,7 @@ fn set_password(
 
 fn set_roles(tx: &Tx<'_>, id: UserId, roles: &Roles, rights: RightsVersion) -> Result<Ended, Fault> {
     tx.execute("UPDATE users SET roles = ?2, rights = ?3 WHERE id = ?1", params![id, roles, rights])?;
-    record(tx, &Event::of("roles_changed", id))?;
+    record(tx, &Event::of("roles_changed", id).because(roles.to_string()))?;
     let entry = log_rights(tx, id, rights)?;
     Ok(Ended { entries: vec![entry], ..nothing(tx) })
 }

@@ -22,6 +22,7 @@ use super::reader::View;
 use super::schema::Inode;
 use crate::clock::Clock;
 use crate::vault::VaultError;
+use crate::vault::origin::Origin;
 
 /// Maximum number of jobs per commit. A commit costs some hundred times a job, so fewer would waste the disk; more
 /// would make the first wait for the last.
@@ -31,12 +32,18 @@ const BATCH: usize = 64;
 pub(super) struct Tx<'a> {
     view: View<'a>,
     announced: &'a Cell<bool>,
+    origin: &'a Origin,
 }
 
 impl<'a> Tx<'a> {
     /// Executes one statement; returns the number of changed rows.
     pub(super) fn execute(&self, sql: &str, params: impl Params) -> Result<usize, Fault> {
         Ok(self.prepare_cached(sql)?.execute(params)?)
+    }
+
+    /// Origin of the job, for its audit rows.
+    pub(super) const fn origin(&self) -> &Origin {
+        self.origin
     }
 
     /// Wakes the follower of the log after the commit.
@@ -83,7 +90,8 @@ impl Writer {
         F: FnOnce(&Tx<'_>) -> Result<T, Fault> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let task = Task { work: Some(work), outcome: None, reply, path: self.path.clone() };
+        let origin = Origin::current();
+        let task = Task { work: Some(work), outcome: None, reply, path: self.path.clone(), origin };
         queue::submit(&self.queue, Box::new(task), answer, self.timeout).await
     }
 }
@@ -92,6 +100,8 @@ impl Writer {
 trait Job: Send {
     /// Runs the job; returns whether to keep its changes.
     fn run(&mut self, tx: &Tx<'_>) -> bool;
+    /// Returns the origin of the job.
+    fn origin(&self) -> Origin;
     /// Returns the result after the commit.
     fn reply(self: Box<Self>, committed: &Result<(), VaultError>);
 }
@@ -101,6 +111,7 @@ struct Task<T, F> {
     outcome: Option<Result<T, VaultError>>,
     reply: oneshot::Sender<Result<T, VaultError>>,
     path: Arc<Path>,
+    origin: Origin,
 }
 
 impl<T, F> Job for Task<T, F>
@@ -114,6 +125,10 @@ where
         let keep = outcome.is_ok();
         self.outcome = Some(outcome);
         keep
+    }
+
+    fn origin(&self) -> Origin {
+        self.origin.clone()
     }
 
     fn reply(self: Box<Self>, committed: &Result<(), VaultError>) {
@@ -176,7 +191,8 @@ impl Thread {
         for job in batch {
             self.control("SAVEPOINT job")?;
             let view = View::new(&self.connection, self.clock.wall());
-            let keep = job.run(&Tx { view, announced });
+            let origin = job.origin();
+            let keep = job.run(&Tx { view, announced, origin: &origin });
             if self.connection.is_autocommit() {
                 // On a full disk, for example, SQLite rolls back everything itself, including earlier jobs.
                 return Err(VaultError::Unavailable("SQLite rolled back the transaction".into()).into());

@@ -1,8 +1,8 @@
 use doorward::id::UserId;
 use doorward::identity::{Attributes, DisplayName, Email, RightsVersion};
 use doorward::vault::{
-    AttributesChange, Edit, Ended, LogEntry, NewUser, Presented, Rotation, SessionPage, UserChange, UserKey,
-    VaultError,
+    AttributesChange, AuditQuery, Edit, Ended, LogEntry, NewUser, Presented, Rotation, SessionPage,
+    UserChange, UserKey, VaultError,
 };
 
 use super::world::{Device, World, login, new_session, presented, random, roles, secret};
@@ -101,7 +101,7 @@ pub(crate) async fn change_to_the_stored_attributes_does_nothing(world: World) {
     let new = new_user("ada", lovelace());
     world.vault.users.create(&new).await.expect("a new user");
     let start = world.vault.log.read(None).await.expect("a page").cursor;
-    let events = world.vault.audit.recent(99).await.expect("events").len();
+    let events = world.vault.trail.page(&AuditQuery::first(99)).await.expect("events").len();
     let same = AttributesChange {
         email: Edit::Set(email("ada@EXAMPLE.org")),
         email_verified: Some(true),
@@ -115,7 +115,7 @@ pub(crate) async fn change_to_the_stored_attributes_does_nothing(world: World) {
     assert_eq!((user.attributes, user.rights), (lovelace(), RightsVersion(0)));
     assert_eq!(user.email_verified_at, Some(user.created_at), "the time of the verification stays");
     assert!(world.vault.log.read(Some(start)).await.expect("a page").entries.is_empty());
-    assert_eq!(world.vault.audit.recent(99).await.expect("events").len(), events);
+    assert_eq!(world.vault.trail.page(&AuditQuery::first(99)).await.expect("events").len(), events);
 
     let bare = world.user("bob").await;
     let without_address =
@@ -160,7 +160,7 @@ pub(crate) async fn address_of_another_user_is_refused(world: World) {
     world.vault.users.create(&ada).await.expect("a new user");
     let bob = world.user("bob").await;
     let start = world.vault.log.read(None).await.expect("a page").cursor;
-    let events = world.vault.audit.recent(99).await.expect("events").len();
+    let events = world.vault.trail.page(&AuditQuery::first(99)).await.expect("events").len();
     let refused = change(&world, bob, set_email("ada@Example.ORG")).await;
     assert!(matches!(refused, Err(VaultError::EmailTaken)), "{refused:?}");
     let mallory = new_user("mallory", Attributes::new(Some(email("ada@EXAMPLE.ORG")), true, None));
@@ -174,7 +174,7 @@ pub(crate) async fn address_of_another_user_is_refused(world: World) {
     assert_eq!((bob.attributes, bob.rights), (Attributes::NONE, RightsVersion(0)), "nothing was changed");
     assert!(world.vault.users.find(&UserKey::Id(mallory.id)).await.expect("an answer").is_none());
     assert!(world.vault.log.read(Some(start)).await.expect("a page").entries.is_empty());
-    assert_eq!(world.vault.audit.recent(99).await.expect("events").len(), events);
+    assert_eq!(world.vault.trail.page(&AuditQuery::first(99)).await.expect("events").len(), events);
     let unknown = change(&world, mallory.id, set_email("m@example.org")).await;
     assert!(matches!(unknown, Err(VaultError::UserUnknown)), "{unknown:?}");
 

@@ -16,4 +16,5 @@ pub(crate) mod touch;
 pub(crate) mod users;
 pub(crate) mod world;
 
+pub(crate) use audit::trail;
 pub(crate) use users::import;

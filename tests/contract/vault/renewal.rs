@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use doorward::vault::{EndReason, Presented, Rotation, RotationRefused, Scope, UserChange};
+use doorward::vault::{AuditQuery, EndReason, Presented, Rotation, RotationRefused, Scope, UserChange};
 
 use super::world::{Device, GRACE, HOUR, IDLE, World, granted, presented, random, refused, roles};
 
@@ -64,7 +64,10 @@ pub(crate) async fn previous_generation_renews_within_grace_and_is_reuse_later(w
     };
     assert_eq!((&ended.sessions[..], user_id, behind), (&[device.id][..], user, 1));
     assert!(world.vault.log.read(None).await.expect("a page").entries.contains(&ended.entries[0]));
-    assert_eq!(world.vault.audit.recent(1).await.expect("events")[0].event, "refresh_reused");
+    assert_eq!(
+        world.vault.trail.page(&AuditQuery::first(1)).await.expect("events")[0].event,
+        "refresh_reused"
+    );
     for generation in [0, 1, 2] {
         assert_eq!(refused(renew(&world, presented(&device, generation)).await), RotationRefused::Ended);
     }

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use doorward::vault::{
-    EndReason, LogEntry, Presented, REVOCATION_LIFE, Rotation, RotationRefused, Scope, SessionUse, UserChange,
+    AuditQuery, EndReason, LogEntry, Presented, REVOCATION_LIFE, Rotation, RotationRefused, Scope,
+    SessionUse, UserChange,
 };
 
 use super::world::{
@@ -184,7 +185,10 @@ async fn reuse_ends(
     let row = LogEntry::Session { id: device.id, until: ended.now + REVOCATION_LIFE };
     assert_eq!(ended.entries, [row]);
     assert!(world.vault.log.read(None).await.expect("a page").entries.contains(&row));
-    assert_eq!(world.vault.audit.recent(1).await.expect("events")[0].event, "refresh_reused");
+    assert_eq!(
+        world.vault.trail.page(&AuditQuery::first(1)).await.expect("events")[0].event,
+        "refresh_reused"
+    );
     // Neither thief nor owner continues; a further use is not a second reuse.
     for generation in 0..4 {
         assert_eq!(refused(world.rotate(device, generation).await), RotationRefused::Ended);
@@ -241,11 +245,11 @@ pub(crate) async fn ended_session_refuses_current_repeated_and_reused_tokens(wor
     world.rotate(&device, 0).await;
     world.rotate(&device, 1).await;
     world.vault.sessions.revoke(Scope::Session(device.id, None), EndReason::Logout).await.expect("revoked");
-    let events = world.vault.audit.recent(100).await.expect("events").len();
+    let events = world.vault.trail.page(&AuditQuery::first(100)).await.expect("events").len();
     for generation in [2, 1, 0] {
         assert_eq!(refused(world.rotate(&device, generation).await), RotationRefused::Ended);
     }
-    assert_eq!(world.vault.audit.recent(100).await.expect("events").len(), events);
+    assert_eq!(world.vault.trail.page(&AuditQuery::first(100)).await.expect("events").len(), events);
 }
 
 pub(crate) async fn refresh_returns_the_current_roles(world: World) {
@@ -260,8 +264,8 @@ pub(crate) async fn refresh_returns_the_current_roles(world: World) {
 
 pub(crate) async fn plain_refreshes_are_not_in_the_audit(world: World) {
     let (_, device) = world.someone().await;
-    let before = world.vault.audit.recent(100).await.expect("events").len();
+    let before = world.vault.trail.page(&AuditQuery::first(100)).await.expect("events").len();
     world.rotate(&device, 0).await;
     world.rotate(&device, 0).await;
-    assert_eq!(world.vault.audit.recent(100).await.expect("events").len(), before);
+    assert_eq!(world.vault.trail.page(&AuditQuery::first(100)).await.expect("events").len(), before);
 }

@@ -1,6 +1,7 @@
 //! `doorward vault` and `doorward key`.
 
 use std::fs;
+use std::time::Duration;
 
 use crate::app::TestApp;
 use crate::eventually::assert_eventually;
@@ -143,7 +144,7 @@ fn read_only_commands_create_no_vault() {
 fn migrate_prints_the_schema_version() {
     let house = House::empty();
     for _ in 0..2 {
-        assert_eq!(house.run(&["vault", "migrate"]).good(), "the vault has schema version 6\n");
+        assert_eq!(house.run(&["vault", "migrate"]).good(), "the vault has schema version 7\n");
     }
     assert!(!house.path("master.key").exists(), "a key is made when one is needed");
 }
@@ -160,12 +161,99 @@ fn audit_lists_actions_newest_first() {
     let rows: Vec<Vec<&str>> = printed.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!(rows.len(), 3, "{printed}");
     for row in &rows {
-        assert!(row.len() == 5 && row[0].len() == 20 && row[2].len() == 22, "{row:?}");
-        assert_eq!(row[3..], ["-", "-"]);
+        assert!(row.len() == 10 && row[0].len() == 20 && row[2].len() == 22, "{row:?}");
+        assert_eq!(row[3..6], ["-", "-", "success"]);
+        assert!(row[6].starts_with("operator:"), "{row:?}");
+        assert_eq!(row[8..], ["1", "-"]);
     }
     let events: Vec<&str> = rows.iter().map(|row| row[1]).collect();
     assert_eq!(events, ["user_disabled", "roles_changed", "user_created"]);
+    let causes: Vec<&str> = rows.iter().map(|row| row[7]).collect();
+    assert_eq!(causes, ["-", "ops", "-"]);
+    assert_eq!(house.run(&["vault", "audit", "--all"]).good(), printed);
+    assert_eq!(house.run(&["vault", "audit", "--user", "ada", "--since", "1h"]).good(), printed);
+    assert_eq!(house.run(&["vault", "audit", "--since", "2100-01-01T00:00:00Z"]).good(), "");
+    let complaint = house.run(&["vault", "audit", "--user", "eve"]).complaint();
+    assert!(complaint.contains("there is no user `eve`"), "{complaint}");
     let limited = house.run(&["vault", "audit", "--limit", "1"]).good();
     assert_eq!(limited.lines().collect::<Vec<_>>(), printed.lines().take(1).collect::<Vec<_>>());
     assert_eq!(house.run(&["vault", "audit", "--limit", "many"]).code, Some(2));
+}
+
+/// Waits until every row is linked, and returns what the check prints.
+async fn checked(house: &House) -> String {
+    let whole = || house.run(&["vault", "audit", "--verify"]).good();
+    let is_linked = async || {
+        let printed = whole();
+        printed.contains("head ") && !printed.contains("not linked")
+    };
+    assert_eventually("every row is linked", Duration::from_secs(30), is_linked).await;
+    whole()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn audit_verify_finds_what_was_altered_behind_its_back() {
+    let app = TestApp::start().await;
+    let house = House::new(app.address(), "");
+    house.add("ada", &["admin"]);
+    let unlinked = house.run(&["vault", "audit", "--verify"]).good();
+    assert!(
+        unlinked.starts_with("the audit trail is whole: no rows are linked\n1 rows are not linked yet"),
+        "{unlinked}"
+    );
+    let complaint = house.run(&["vault", "audit", "--head"]).complaint();
+    assert!(complaint.contains("no event is linked yet"), "{complaint}");
+    let gateway = house.serve();
+    for _ in 0..4 {
+        gateway.login("ada").await;
+    }
+    let printed = checked(&house).await;
+    let head = house.run(&["vault", "audit", "--head"]).good();
+    assert!(printed.ends_with(&format!("head {head}")), "{printed}");
+    gateway.login("ada").await;
+    checked(&house).await;
+    gateway.stop();
+    let again = house.run(&["vault", "audit", "--verify", "--since", head.trim()]).good();
+    assert!(again.starts_with("the audit trail is whole: "), "{again}");
+
+    let file = house.path("doorward.db");
+    let whole = fs::read(&file).expect("the vault");
+    let kept = head.trim();
+    let attacks: [(&str, &[&str], &str); 5] = [
+        ("UPDATE audit SET address = '192.0.2.1' WHERE position = 4", &[], "row 4 of the audit trail"),
+        ("DELETE FROM audit WHERE position = 3", &[], "rows 3 to 3 of the audit trail are missing"),
+        (
+            "UPDATE audit SET position = 99 WHERE position = 2; UPDATE audit SET position = 2 WHERE position = 3;
+             UPDATE audit SET position = 3 WHERE position = 99",
+            &[],
+            "row 2 of the audit trail",
+        ),
+        (
+            "INSERT INTO audit (at, event, position, digest, key_id)
+             SELECT at, event, position + 1, digest, key_id FROM audit ORDER BY position DESC LIMIT 1",
+            &[],
+            "it was inserted",
+        ),
+        ("DELETE FROM audit WHERE position > 1; DELETE FROM audit_chain; INSERT INTO audit_chain (one) VALUES (1)",
+         &["--since", kept], "the audit trail ends at 0, before the head that was kept"),
+    ];
+    for (sql, more, expected) in attacks {
+        let vault = rusqlite::Connection::open(&file).expect("the vault");
+        vault.execute_batch(sql).expect("altered");
+        vault.pragma_update(None, "journal_mode", "DELETE").expect("one file");
+        vault.close().expect("closed");
+        let words = [&["vault", "audit", "--verify"], more].concat();
+        let done = house.run(&words);
+        assert_eq!(done.code, Some(1), "{sql}");
+        let complaint = done.complaint();
+        assert!(complaint.contains(expected), "{sql}: {complaint}");
+        fs::write(&file, &whole).expect("restored");
+        for companion in ["doorward.db-wal", "doorward.db-shm"] {
+            // One may be there, of the command.
+            drop(fs::remove_file(house.path(companion)));
+        }
+    }
+    house.run(&["vault", "audit", "--verify"]).good();
+    let complaint = house.run(&["vault", "audit", "--verify", "--since", "24h"]).complaint();
+    assert!(complaint.contains("takes a head"), "{complaint}");
 }

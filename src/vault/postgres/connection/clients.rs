@@ -17,6 +17,7 @@ use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, Object, Pool, Rec
 use tokio_postgres::{CancelToken, Row};
 
 use super::connect::{Connector, Connectors, lock_wait};
+use crate::vault::origin::{Origin, OriginValues};
 use crate::vault::postgres::PostgresOptions;
 use crate::vault::postgres::fault::{Fault, Ran, Remedy};
 use crate::vault::postgres::rows::Value;
@@ -136,10 +137,10 @@ impl Clients {
         I: Send + Sync + 'static,
         A: Send + 'static,
     {
-        let clients = self.clone();
+        let (clients, origin) = (self.clone(), Origin::current().values());
         let task = tokio::spawn(async move {
             let deadline = mode.deadline.unwrap_or(clients.timeout);
-            match tokio::time::timeout(deadline, clients.try_each(mode, &input, work)).await {
+            match tokio::time::timeout(deadline, clients.try_each(mode, &input, &origin, work)).await {
                 Ok(answer) => answer.map_err(|fault| fault.at(&clients.server_names)),
                 Err(_) => {
                     // A network that drops packets does so on every connection. Keep only connections used since then;
@@ -153,10 +154,16 @@ impl Clients {
             .unwrap_or_else(|error| Err(VaultError::Unavailable(format!("the query was aborted: {error}"))))
     }
 
-    async fn try_each<I: Sync, A>(&self, mode: Mode, input: &I, work: Work<I, A>) -> Result<A, Fault> {
+    async fn try_each<I: Sync, A>(
+        &self,
+        mode: Mode,
+        input: &I,
+        origin: &OriginValues,
+        work: Work<I, A>,
+    ) -> Result<A, Fault> {
         let (mut reconnected, mut conflicts) = (false, 0);
         loop {
-            let fault = match self.attempt(mode, input, work).await {
+            let fault = match self.attempt(mode, input, origin, work).await {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => fault,
             };
@@ -175,7 +182,13 @@ impl Clients {
         }
     }
 
-    async fn attempt<I: Sync, A>(&self, mode: Mode, input: &I, work: Work<I, A>) -> Result<A, Fault> {
+    async fn attempt<I: Sync, A>(
+        &self,
+        mode: Mode,
+        input: &I,
+        origin: &OriginValues,
+        work: Work<I, A>,
+    ) -> Result<A, Fault> {
         let client =
             self.pool.get().await.map_err(|error| Fault::pool(error, self.pool.status().max_size))?;
         let connectors = self.prepared.then_some(&self.connectors);
@@ -183,8 +196,9 @@ impl Clients {
         let result = match &borrowed.client {
             Some(client) => {
                 let lock_wait = lock_wait(self.timeout);
-                connection(&Connection { client, prepared: self.prepared }, mode, lock_wait, input, work)
-                    .await
+                let origin = origin.clone();
+                let borrowed = Connection { client, prepared: self.prepared, origin };
+                connection(&borrowed, mode, lock_wait, input, work).await
             }
             None => return Err(Fault::Vault(VaultError::Unavailable("no connection".into()))),
         };
@@ -237,6 +251,8 @@ async fn connection<I, A>(
 pub(crate) struct Connection<'a> {
     client: &'a ClientWrapper,
     prepared: bool,
+    /// Origin of the changes, for the audit rows.
+    pub(crate) origin: OriginValues,
 }
 
 impl Connection<'_> {

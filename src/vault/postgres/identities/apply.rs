@@ -9,7 +9,7 @@ use crate::vault::identities::{ProviderAccount, Statement, merged};
 use crate::vault::postgres::connection::clients::Connection;
 use crate::vault::postgres::fault::Fault;
 use crate::vault::postgres::rows::{self, Span};
-use crate::vault::postgres::{clock, users};
+use crate::vault::postgres::{audited, clock, origin, users};
 use crate::vault::{Ended, LogEntry, REVOCATION_LIFE, VaultError};
 
 /// Locks the user before the link, as every change of a user does.
@@ -51,9 +51,9 @@ const CHANGE: &str = concat!(
          INSERT INTO revocations (user_id, rights, until)
          SELECT id, rights, now + $6::float8 * interval '1 millisecond' FROM changed, clock
          RETURNING user_id, rights, until, pg_notify('doorward', '')
-     ), remembered AS (
-         INSERT INTO audit (at, event, user_id) SELECT now, 'changed_by_provider', id FROM changed, clock
-     )
+     ), remembered AS (",
+    audited!("changed_by_provider", "now", "id", "$8", 7, "changed, clock"),
+    ")
      SELECT now, user_id, rights, until FROM logged, clock"
 );
 
@@ -109,7 +109,19 @@ pub(super) async fn apply_to(
     let email = attributes.email().map(Email::as_str);
     let (verified, name) = (attributes.email_verified(), attributes.name().map(DisplayName::as_str));
     let row = connection
-        .one(CHANGE, &[&user.id, &roles, &email, &verified, &name, &Span(REVOCATION_LIFE)])
+        .one(
+            CHANGE,
+            &[
+                &user.id,
+                &roles,
+                &email,
+                &verified,
+                &name,
+                &Span(REVOCATION_LIFE),
+                &connection.origin,
+                provider,
+            ],
+        )
         .await
         .map_err(users::taken)?;
     let rights: RightsVersion = row.try_get("rights")?;

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 
 use super::connection::clients::{Connection, Mode};
 use super::fault::Fault;
-use super::{PostgresVault, clock, revoke, rows, users};
+use super::{PostgresVault, audited, clock, origin, revoke, rows, users};
 use crate::id::{SessionId, UserId};
 use crate::vault::identities::{
     AccountLink, Identities, NewAccountUser, NewProviderSession, OtherWays, ProviderAccount, ProviderLogout,
@@ -39,8 +39,8 @@ const LINK: &str = concat!(
          INSERT INTO identities (provider, issuer, subject, user_id, is_origin, created_at, used_at)
          SELECT $1, $2, $3, $4, $5, now, now FROM clock
          ON CONFLICT (provider, issuer, subject) DO NOTHING RETURNING user_id, created_at
-     )
-     INSERT INTO audit (at, event, user_id) SELECT created_at, 'account_linked', user_id FROM linked"
+     ) ",
+    audited!("account_linked", "created_at", "user_id", "$1", 6, "linked")
 );
 
 const WHOSE: &str = "SELECT user_id FROM identities WHERE provider = $1 AND issuer = $2 AND subject = $3";
@@ -50,9 +50,9 @@ const UNLINK: &str = concat!(
     clock!(),
     ", unlinked AS (
          DELETE FROM identities WHERE provider = $1 AND issuer = $2 AND subject = $3 AND user_id = $4 RETURNING user_id
-     ), remembered AS (
-         INSERT INTO audit (at, event, user_id) SELECT now, 'account_unlinked', user_id FROM unlinked, clock
-     )
+     ), remembered AS (",
+    audited!("account_unlinked", "now", "user_id", "$1", 5, "unlinked, clock"),
+    ")
      SELECT user_id FROM unlinked"
 );
 
@@ -63,9 +63,9 @@ const CREATE_USER: &str = concat!(
          INSERT INTO users (id, login, password, roles, disabled, waits_for_approval, created_at)
          SELECT $1, $2, $3, '', $4, $4, now FROM clock
          ON CONFLICT (login) DO NOTHING RETURNING id, created_at
-     ), remembered AS (
-         INSERT INTO audit (at, event, user_id) SELECT created_at, 'user_created', id FROM made
-     )
+     ), remembered AS (",
+    audited!("user_created", "created_at", "id", "'provider'", 5, "made"),
+    ")
      SELECT id FROM made"
 );
 
@@ -219,7 +219,10 @@ async fn create(
     statement: &Statement,
 ) -> Result<(), Fault> {
     let made = connection
-        .row(CREATE_USER, &[&user.id, &user.login, user.password.expose(), &user.waits_for_approval])
+        .row(
+            CREATE_USER,
+            &[&user.id, &user.login, user.password.expose(), &user.waits_for_approval, &connection.origin],
+        )
         .await?;
     if made.is_none() {
         return Err(VaultError::LoginTaken.into());
@@ -235,7 +238,7 @@ async fn link(
     is_origin: bool,
 ) -> Result<(), Fault> {
     let ProviderAccount { provider, issuer, subject } = account;
-    connection.rows(LINK, &[provider, issuer, subject, &user, &is_origin]).await?;
+    connection.rows(LINK, &[provider, issuer, subject, &user, &is_origin, &connection.origin]).await?;
     // A statement of its own: only that sees a link that another transaction has just made.
     let row = connection.one(WHOSE, &[provider, issuer, subject]).await?;
     if row.try_get::<_, UserId>("user_id")? == user {
@@ -261,7 +264,10 @@ async fn unlink(
         return Err(VaultError::LastWay.into());
     }
     let ProviderAccount { provider, issuer, subject } = account;
-    connection.row(UNLINK, &[provider, issuer, subject, &user]).await?.ok_or(VaultError::UserUnknown)?;
+    connection
+        .row(UNLINK, &[provider, issuer, subject, &user, &connection.origin])
+        .await?
+        .ok_or(VaultError::UserUnknown)?;
     let mut ended = revoke::of_account(connection, account, keep, EndReason::Provider).await?;
     ended.entries.extend(roles.entries);
     Ok(ended)

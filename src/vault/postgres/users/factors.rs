@@ -14,7 +14,7 @@ use crate::vault::factors::{
 use crate::vault::postgres::connection::clients::{Connection, Mode};
 use crate::vault::postgres::fault::Fault;
 use crate::vault::postgres::rows::Span;
-use crate::vault::postgres::{PostgresVault, clock, revoke};
+use crate::vault::postgres::{PostgresVault, audited, clock, origin, revoke};
 use crate::vault::{EndReason, Ended, VaultError};
 
 mod passkeys;
@@ -43,9 +43,9 @@ const ADD_TOTP: &str = concat!(
          SELECT $1, $2, $3, $4, $5, now, now FROM clock
          WHERE (SELECT count(*) FROM totp_factors WHERE user_id = $2) < $6
          ON CONFLICT (id) DO NOTHING RETURNING user_id, created_at
-     ), remembered AS (
-         INSERT INTO audit (at, event, user_id) SELECT created_at, 'factor_added', user_id FROM added
-     )
+     ), remembered AS (",
+    audited!("factor_added", "created_at", "user_id", "'totp'", 7, "added"),
+    ")
      SELECT user_id FROM added"
 );
 
@@ -59,18 +59,15 @@ const USE_TOTP: &str = concat!(
 const FORGET_CODES: &str = "DELETE FROM recovery_codes WHERE user_id = $1";
 const ADD_CODE: &str =
     "INSERT INTO recovery_codes (user_id, digest) VALUES ($1, $2) ON CONFLICT (user_id, digest) DO NOTHING";
-const NEW_CODES: &str = concat!(
-    "WITH ",
-    clock!(),
-    " INSERT INTO audit (at, event, user_id) SELECT now, 'recovery_codes_made', $1 FROM clock"
-);
+const NEW_CODES: &str =
+    concat!("WITH ", clock!(), " ", audited!("recovery_codes_made", "now", "$1", "NULL", 2, "clock"));
 
 const USE_CODE: &str = concat!(
     "WITH ",
     clock!(),
-    ", gone AS (DELETE FROM recovery_codes WHERE user_id = $1 AND digest = $2 RETURNING user_id), remembered AS (
-         INSERT INTO audit (at, event, user_id) SELECT now, 'recovery_code_used', user_id FROM gone, clock
-     )
+    ", gone AS (DELETE FROM recovery_codes WHERE user_id = $1 AND digest = $2 RETURNING user_id), remembered AS (",
+    audited!("recovery_code_used", "now", "user_id", "NULL", 3, "gone, clock"),
+    ")
      SELECT user_id FROM gone"
 );
 
@@ -90,8 +87,8 @@ const AFTER_REMOVAL: &str = concat!(
     ", codes AS (
          DELETE FROM recovery_codes WHERE user_id = $1
          AND NOT EXISTS (SELECT FROM totp_factors WHERE user_id = $1) AND NOT EXISTS (SELECT FROM passkeys WHERE user_id = $1)
-     )
-     INSERT INTO audit (at, event, user_id) SELECT now, 'factor_removed', $1 FROM clock"
+     ) ",
+    audited!("factor_removed", "now", "$1", "$2", 3, "clock")
 );
 
 /// One statement, so that tries at the same time are counted one by one. No row: the rate is used up.
@@ -190,7 +187,9 @@ impl Factors for PostgresVault {
     async fn use_recovery_code(&self, user: UserId, digest: [u8; 32]) -> Result<bool, VaultError> {
         self.clients
             .query(Mode::ONCE, (user, digest), |connection, (user, digest)| {
-                Box::pin(async move { Ok(connection.row(USE_CODE, &[user, &&digest[..]]).await?.is_some()) })
+                Box::pin(async move {
+                    Ok(connection.row(USE_CODE, &[user, &&digest[..], &connection.origin]).await?.is_some())
+                })
             })
             .await
     }
@@ -312,8 +311,9 @@ async fn lock(connection: &Connection<'_>, user: UserId) -> Result<(), Fault> {
 async fn add_totp(connection: &Connection<'_>, new: &NewTotp) -> Result<(), Fault> {
     lock(connection, new.user_id).await?;
     let most = i64::try_from(MAX_TOTP).unwrap_or(i64::MAX);
+    let NewTotp { id, user_id, name, sealed, step } = new;
     let added =
-        connection.row(ADD_TOTP, &[&new.id, &new.user_id, &new.name, &new.sealed, &new.step, &most]).await?;
+        connection.row(ADD_TOTP, &[id, user_id, name, sealed, step, &most, &connection.origin]).await?;
     if added.is_some() {
         return Ok(());
     }
@@ -331,7 +331,7 @@ async fn set_recovery_codes(
     for digest in digests {
         connection.rows(ADD_CODE, &[&user, &&digest[..]]).await?;
     }
-    connection.rows(NEW_CODES, &[&user]).await.map(drop)
+    connection.rows(NEW_CODES, &[&user, &connection.origin]).await.map(drop)
 }
 
 async fn remove(
@@ -351,7 +351,7 @@ async fn remove(
     if needs_one && connection.row(HAS_FACTOR, &[&user]).await?.is_none() {
         return Err(VaultError::LastWay.into());
     }
-    connection.rows(AFTER_REMOVAL, &[&user]).await?;
+    connection.rows(AFTER_REMOVAL, &[&user, &factor.kind(), &connection.origin]).await?;
     revoke::others(connection, user, keep, EndReason::Factor).await
 }
 

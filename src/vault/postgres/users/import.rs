@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use crate::id::UserId;
-use crate::vault::postgres::clock;
 use crate::vault::postgres::connection::clients::Connection;
 use crate::vault::postgres::fault::Fault;
+use crate::vault::postgres::rows::Value;
+use crate::vault::postgres::{audited, clock, origin};
 use crate::vault::{ImportMode, Imported, NewUser, PasswordCount};
 
 /// The users of a statement.
@@ -37,9 +38,9 @@ const CREATE: &str = concat!(
          SELECT id, login, password, roles, email, CASE WHEN is_verified THEN now END, name, disabled, now FROM given, clock
          ORDER BY login
          ON CONFLICT DO NOTHING RETURNING id, created_at
-     ), remembered AS (
-         INSERT INTO audit (at, event, user_id) SELECT created_at, 'user_created', id FROM made
-     )
+     ), remembered AS (",
+    audited!("user_created", "created_at", "id", "NULL", 9, "made"),
+    ")
      SELECT given.id, made.id IS NOT NULL AS is_created, ",
     taken!(),
     " FROM given LEFT JOIN made ON made.id = given.id"
@@ -73,9 +74,12 @@ pub(super) async fn import(
         users.iter().map(|user| user.attributes.name().map(|name| name.as_str())).collect();
     let disabled: Vec<bool> = users.iter().map(|user| user.disabled).collect();
     let statement = if mode == ImportMode::Trial { TRIAL } else { CREATE };
-    let rows = connection
-        .rows(statement, &[&ids, &logins, &passwords, &roles, &emails, &verified, &names, &disabled])
-        .await?;
+    let mut values: Vec<&dyn Value> =
+        vec![&ids, &logins, &passwords, &roles, &emails, &verified, &names, &disabled];
+    if mode == ImportMode::Create {
+        values.push(&connection.origin);
+    }
+    let rows = connection.rows(statement, &values).await?;
     let mut results = HashMap::with_capacity(rows.len());
     for row in rows {
         let (has_login, has_email): (bool, bool) = (row.try_get("has_login")?, row.try_get("has_email")?);

@@ -73,7 +73,7 @@ pub(super) fn apply(
             tx.now()
         ],
     )?;
-    record(tx, &Event::of("changed_by_provider", user.id))?;
+    record(tx, &Event::of("changed_by_provider", user.id).because(&account.provider))?;
     ended.entries.push(log_rights(tx, user.id, rights)?);
     Ok(ended)
 }

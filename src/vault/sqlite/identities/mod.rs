@@ -137,7 +137,7 @@ fn create(
     if made == 0 {
         return Err(VaultError::LoginTaken.into());
     }
-    record(tx, &Event::of("user_created", user.id))?;
+    record(tx, &Event::of("user_created", user.id).because("provider"))?;
     link(tx, account, user.id, true)?;
     apply::apply(tx, account, statement, None).map(drop)
 }
@@ -156,7 +156,7 @@ fn link(tx: &Tx<'_>, account: &ProviderAccount, user: UserId, is_origin: bool) -
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
         params![provider, issuer, subject, user, is_origin, tx.now()],
     )?;
-    record(tx, &Event::of("account_linked", user))
+    record(tx, &Event::of("account_linked", user).because(provider))
 }
 
 fn unlink(
@@ -179,7 +179,7 @@ fn unlink(
         "DELETE FROM identities WHERE provider = ?1 AND issuer = ?2 AND subject = ?3",
         params![provider, issuer, subject],
     )?;
-    record(tx, &Event::of("account_unlinked", user))?;
+    record(tx, &Event::of("account_unlinked", user).because(provider))?;
     let mut ended = end_each(tx, &sessions::of_account(tx, account, keep)?, EndReason::Provider)?;
     ended.entries.extend(roles.entries);
     Ok(ended)

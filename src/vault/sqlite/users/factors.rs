@@ -189,7 +189,7 @@ fn add_totp(tx: &Tx<'_>, new: &NewTotp) -> Result<(), Fault> {
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
         params![new.id, new.user_id, new.name, new.sealed, new.step, tx.now()],
     )?;
-    record(tx, &Event::of("factor_added", new.user_id))
+    record(tx, &Event::of("factor_added", new.user_id).because("totp"))
 }
 
 fn add_passkey(tx: &Tx<'_>, new: &Passkey) -> Result<(), Fault> {
@@ -217,7 +217,7 @@ fn add_passkey(tx: &Tx<'_>, new: &Passkey) -> Result<(), Fault> {
             tx.now(),
         ],
     )?;
-    record(tx, &Event::of("factor_added", new.user_id))
+    record(tx, &Event::of("factor_added", new.user_id).because("passkey"))
 }
 
 fn set_recovery_codes(tx: &Tx<'_>, user: UserId, digests: &[[u8; 32]]) -> Result<(), Fault> {
@@ -279,7 +279,7 @@ fn remove(
         }
         tx.execute("DELETE FROM recovery_codes WHERE user_id = ?1", params![user])?;
     }
-    record(tx, &Event::of("factor_removed", user))?;
+    record(tx, &Event::of("factor_removed", user).because(factor.kind()))?;
     end(tx, &others(tx, user, keep)?, EndReason::Factor)
 }
 

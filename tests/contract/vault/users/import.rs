@@ -1,6 +1,6 @@
 use doorward::id::UserId;
 use doorward::identity::{Attributes, Epoch};
-use doorward::vault::{ImportMode, Imported, NewUser, UserKey};
+use doorward::vault::{AuditQuery, ImportMode, Imported, NewUser, UserKey};
 
 use crate::vault::world::{World, is_superseded, login, new_session, random, roles, secret};
 
@@ -39,7 +39,7 @@ pub(crate) async fn import_creates_absent_users_and_leaves_others_alone(world: W
     assert_eq!((bob.password, bob.disabled, bob.epoch), (secret("$2y$05$imported"), false, Epoch(0)));
     assert_eq!(bob.email_verified_at, Some(bob.created_at));
     assert_eq!(world.find(ada).await.password, secret("hash of ada"));
-    let events = world.vault.audit.recent(10).await.expect("events");
+    let events = world.vault.trail.page(&AuditQuery::first(10)).await.expect("events");
     let created = events.iter().filter(|event| event.event == "user_created").filter_map(|event| event.user);
     let mut created: Vec<UserId> = created.collect();
     created.sort_unstable();

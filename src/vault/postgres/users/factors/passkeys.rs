@@ -6,10 +6,10 @@ use super::lock;
 use crate::id::UserId;
 use crate::vault::VaultError;
 use crate::vault::factors::{MAX_PASSKEYS, Passkey, PasskeyUse};
-use crate::vault::postgres::clock;
 use crate::vault::postgres::connection::clients::Connection;
 use crate::vault::postgres::fault::Fault;
 use crate::vault::postgres::rows::Span;
+use crate::vault::postgres::{audited, clock, origin};
 
 /// Columns of a passkey.
 macro_rules! passkey {
@@ -34,9 +34,9 @@ const ADD_PASSKEY: &str = concat!(
          SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, now FROM clock
          WHERE (SELECT count(*) FROM passkeys WHERE user_id = $2) < $10
          ON CONFLICT (credential_id) DO NOTHING RETURNING user_id, created_at
-     ), remembered AS (
-         INSERT INTO audit (at, event, user_id) SELECT created_at, 'factor_added', user_id FROM added
-     )
+     ), remembered AS (",
+    audited!("factor_added", "created_at", "user_id", "'passkey'", 11, "added"),
+    ")
      SELECT user_id FROM added"
 );
 
@@ -92,6 +92,7 @@ pub(super) async fn add(connection: &Connection<'_>, new: &Passkey) -> Result<()
                 &new.backup_eligible,
                 &new.backed_up,
                 &most,
+                &connection.origin,
             ],
         )
         .await?;
