@@ -19,6 +19,7 @@ use crate::factor::recovery;
 use crate::factor::totp::{Code, TotpSecret};
 use crate::id::{FactorId, UserId};
 use crate::identity::{Identity, Methods, RequiredProof};
+use crate::metrics::{Pattern, ThrottleScope};
 use crate::vault::{TryRate, User, UserFactors};
 
 pub(crate) mod enrol;
@@ -167,6 +168,8 @@ impl Auth {
             if matches!(guesser, Guesser::Codes { .. })
                 && let Some(wait) = self.at_vault(self.parts.vault.factors.charge_try(user, TRIES)).await?
             {
+                self.parts.metrics.tokens.throttled.of(ThrottleScope::Code).inc();
+                self.parts.metrics.requests.unusual.of(Pattern::CodeGuessing).inc();
                 return Err(Refusal::RateLimited(wait));
             }
             self.use_totp(user, code).await

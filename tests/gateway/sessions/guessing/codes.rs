@@ -84,6 +84,8 @@ async fn known_browser_and_session_have_their_own_wrong_codes() {
         statuses.push(guess(&gateway, &app.wrong(&gateway)).await);
     }
     assert_eq!(statuses, [[403; 10].as_slice(), &[429; 2]].concat());
+    assert_eq!(gateway.metric(r#"doorward_throttled_attempts_total{scope="code"}"#).await, 2.0);
+    assert_eq!(gateway.metric(r#"doorward_security_events_total{pattern="code_guessing"}"#).await, 2.0);
     // Twelve wrong ones in the browser: ten at once as well.
     let mut statuses = Vec::new();
     for _ in 0..12 {
