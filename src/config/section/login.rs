@@ -50,8 +50,8 @@ pub struct Login {
     /// Burst of failed logins from one address (IPv6: one /64, and ten times as many from one /48); refilled by one every
     /// six seconds.
     pub attempts_per_address: u32,
-    /// Burst of failed logins from all addresses together, refilled by ten every second. Beyond it, addresses have a tenth
-    /// of their burst.
+    /// Burst of failed logins from all addresses together, refilled in 1000 seconds. Beyond it, addresses have a tenth of
+    /// their burst.
     pub attempts_overall: u32,
     /// Time by which the response to a wrong password of an unknown browser is held back; zero: not at all.
     pub failure_delay: Duration,
@@ -184,8 +184,8 @@ pub(crate) fn login(
         .unwrap_or(default.attempts_per_address),
         attempts_overall: count(
             "attempts_overall",
-            1..=10_000_000,
-            "0 would hold every address to a tenth of its limit; beyond 10000000 it limits nothing",
+            1..=1_000_000,
+            "0 would hold every address to a tenth of its limit; beyond 1000000 it limits nothing",
         )
         .unwrap_or(default.attempts_overall),
         failure_delay: table

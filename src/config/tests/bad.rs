@@ -315,7 +315,7 @@ pub(super) const UNITS_AND_RANGES: &[Case] = &[
     ),
     (
         r#"[login]|attempts_overall = 0"#,
-        r#"2: login.attempts_overall: 0 is out of range: write 1 to 10000000 (0 would hold every address to a tenth of its limit; beyond 10000000 it limits nothing)"#,
+        r#"2: login.attempts_overall: 0 is out of range: write 1 to 1000000 (0 would hold every address to a tenth of its limit; beyond 1000000 it limits nothing)"#,
     ),
     (
         r#"[login]|failure_delay = "11s""#,

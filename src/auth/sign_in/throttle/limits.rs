@@ -35,8 +35,9 @@ const ALL_ADDRESSES: u32 = 10;
 const ADDRESS_LEAK: Duration = Duration::from_secs(6);
 /// Ratio of the limit of an IPv6 /48, which may have many customers or one, to that of a /64.
 const SITE: u32 = 10;
-/// Time in which one failure of all addresses together leaks away.
-const OVERALL_LEAK: Duration = Duration::from_millis(100);
+/// Time in which the failures of all addresses together leak away: ten a second by default. A site with more sign-ins sets a
+/// higher limit, and both its burst and its rate grow.
+const OVERALL_LEAK: Duration = Duration::from_secs(1000);
 /// Ratio of the limit of an address to its limit while all addresses together are over theirs.
 const TIGHT: u32 = 10;
 
@@ -230,7 +231,12 @@ impl Keys {
         let everywhere = per_account.saturating_mul(ALL_ADDRESSES).min(ACCOUNT_BURST);
         let leaky = |burst, leak| Rule::Leaky { burst, leak, tight: burst };
         let mut all = vec![
-            (Scope::Overall, self.key("overall"), leaky(overall, OVERALL_LEAK), Effect::Tightens),
+            (
+                Scope::Overall,
+                self.key("overall"),
+                leaky(overall, OVERALL_LEAK / overall.max(1)),
+                Effect::Tightens,
+            ),
             (
                 Scope::AccountFromAddress,
                 self.key(&format!("from:{network}:{account}")),
