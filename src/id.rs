@@ -109,6 +109,10 @@ id!(
     FactorId
 );
 id!(
+    /// Id of a message to be sent by mail.
+    MailId
+);
+id!(
     /// Permanent id of a user, independent of the login name: the `sub` claim.
     UserId
 );

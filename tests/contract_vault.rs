@@ -63,6 +63,16 @@ macro_rules! on {
                     replaced_session_ends_and_hands_its_life_over
                     replaced_session_keeps_the_part_of_its_provider
                 }
+                mail {
+                    link_is_found_by_its_digest_until_it_expires
+                    links_of_a_user_are_bounded_by_purpose
+                    link_sets_the_password_once_and_ends_all_sessions
+                    link_is_void_after_a_change_of_the_user
+                    mail_is_claimed_by_one_until_its_lease_ends
+                    result_of_an_attempt_counts_for_its_lease
+                    expired_mail_is_claimed_with_no_time_left
+                    mails_and_links_go_with_their_user_and_the_sweep
+                }
                 sessions {
                     opened_session_is_granted_and_found
                     unknown_session_is_not_found

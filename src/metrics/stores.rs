@@ -146,6 +146,10 @@ label! {
         UseFactor "use_factor",
         /// Beginning or end of the wait for a second factor.
         PendingSignIn "pending_sign_in",
+        /// Creation or lookup of a link in a mail.
+        MailLink "mail_link",
+        /// Addition, claim or result of a mail.
+        Outbox "outbox",
         /// Lookup of a user by an account at a provider.
         FindIdentity "find_identity",
         /// List of a user's accounts at providers.

@@ -7,18 +7,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    AccountLink, Audit, AuditEvent, AuditQuery, AuditTrail, Chain, ChainKey, Connections, Cursor, EndReason,
-    Ended, Factors, Grant, Identities, ImportMode, Imported, KeyTable, Keys, Linked, LinkedEvent, LogPage,
-    NewAccountUser, NewAuditEvent, NewKey, NewPendingSignIn, NewProviderSession, NewSession, NewTotp,
-    NewUser, OtherWays, Passkey, PasskeyUse, PasswordCount, Presented, ProviderAccount, ProviderLogout,
-    Recheck, Rechecked, RemovedFactor, RevocationLog, Rotation, Scope, SessionPage, SessionRow, SessionUse,
-    Sessions, SignOutHint, SpentToken, Statement, TryRate, User, UserChange, UserFactors, UserKey, Users,
-    Vault, VaultError,
+    AccountLink, Audit, AuditEvent, AuditQuery, AuditTrail, Chain, ChainKey, ClaimedMail, Connections,
+    Cursor, EndReason, Ended, Factors, Grant, Identities, ImportMode, Imported, KeyTable, Keys, Link, Linked,
+    LinkedEvent, LogPage, Mail, MailOutcome, NewAccountUser, NewAuditEvent, NewKey, NewLink, NewMail,
+    NewPendingSignIn, NewProviderSession, NewSession, NewTotp, NewUser, OtherWays, Outbox, Passkey,
+    PasskeyUse, PasswordCount, Presented, ProviderAccount, ProviderLogout, Recheck, Rechecked, RemovedFactor,
+    RevocationLog, Rotation, Scope, SessionPage, SessionRow, SessionUse, Sessions, SignOutHint, SpentToken,
+    Statement, TryRate, User, UserChange, UserFactors, UserKey, Users, Vault, VaultError,
 };
 use crate::clock::{Clock, Timestamp};
-use crate::id::{FactorId, SessionId, UserId};
+use crate::id::{FactorId, MailId, SessionId, UserId};
 use crate::identity::Login;
 use crate::metrics::{Metrics, Statement as Query};
+use crate::secret::Secret;
 
 /// Wraps a vault so that every query is timed and counted.
 pub fn metered(vault: &Vault, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) -> Vault {
@@ -29,6 +30,7 @@ pub fn metered(vault: &Vault, metrics: &Arc<Metrics>, clock: &Arc<dyn Clock>) ->
         users: one(&vault.users, metrics, clock),
         identities: one(&vault.identities, metrics, clock),
         factors: one(&vault.factors, metrics, clock),
+        mail: one(&vault.mail, metrics, clock),
         sessions: one(&vault.sessions, metrics, clock),
         log: one(&vault.log, metrics, clock),
         keys: one(&vault.keys, metrics, clock),
@@ -229,6 +231,42 @@ impl Factors for Metered<dyn Factors> {
 
     async fn finish(&self, digest: [u8; 32]) -> Result<bool, VaultError> {
         self.timed(Query::PendingSignIn, self.inner.finish(digest)).await
+    }
+}
+
+#[async_trait]
+impl Mail for Metered<dyn Mail> {
+    async fn add_link(&self, link: &NewLink, mail: Option<&NewMail>) -> Result<bool, VaultError> {
+        self.timed(Query::MailLink, self.inner.add_link(link, mail)).await
+    }
+
+    async fn link(&self, digest: [u8; 32]) -> Result<Option<Link>, VaultError> {
+        self.timed(Query::MailLink, self.inner.link(digest)).await
+    }
+
+    async fn set_password_by_link(
+        &self,
+        digest: [u8; 32],
+        new: &Secret<String>,
+        mail: Option<&NewMail>,
+    ) -> Result<Option<Ended>, VaultError> {
+        self.timed(Query::ChangeUser, self.inner.set_password_by_link(digest, new, mail)).await
+    }
+
+    async fn add(&self, mail: &NewMail) -> Result<(), VaultError> {
+        self.timed(Query::Outbox, self.inner.add(mail)).await
+    }
+
+    async fn claim(&self, limit: u32, lease: Duration) -> Result<Vec<ClaimedMail>, VaultError> {
+        self.timed(Query::Outbox, self.inner.claim(limit, lease)).await
+    }
+
+    async fn settle(&self, id: MailId, attempt: u32, outcome: MailOutcome) -> Result<(), VaultError> {
+        self.timed(Query::Outbox, self.inner.settle(id, attempt, outcome)).await
+    }
+
+    async fn outbox(&self) -> Result<Outbox, VaultError> {
+        self.timed(Query::Outbox, self.inner.outbox()).await
     }
 }
 

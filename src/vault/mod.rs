@@ -14,6 +14,7 @@ mod factors;
 mod identities;
 mod keys;
 mod log;
+mod mail;
 mod metered;
 pub mod origin;
 pub mod postgres;
@@ -37,6 +38,7 @@ pub use identities::{
 };
 pub use keys::{KeyTable, KeyUse, Keys, NewKey, StoredKey};
 pub use log::{Cursor, LogEntry, LogPage, RevocationLog};
+pub use mail::{ClaimedMail, Link, LinkPurpose, Mail, MailOutcome, NewLink, NewMail, Outbox, SENT_MAIL_LIFE};
 pub use metered::metered;
 pub use sessions::{
     EXTEND_AFTER, EndReason, Ended, Grant, NewSession, Presented, Rotation, RotationRefused, Scope,
@@ -59,6 +61,8 @@ pub struct Vault {
     pub identities: Arc<dyn Identities>,
     /// Second factors.
     pub factors: Arc<dyn Factors>,
+    /// The outbox, and the links in mails.
+    pub mail: Arc<dyn Mail>,
     /// Sessions and refresh rotation.
     pub sessions: Arc<dyn Sessions>,
     /// The revocation log, which every gateway follows.

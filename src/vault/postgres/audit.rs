@@ -11,21 +11,23 @@ use super::connection::clients::{Connection, Mode};
 use super::fault::Fault;
 use super::rows::Span;
 use super::{PostgresVault, clock, schema};
-use crate::vault::{Audit, Connections, REVOCATION_LIFE, VaultError};
+use crate::vault::{Audit, Connections, REVOCATION_LIFE, SENT_MAIL_LIFE, VaultError};
 
 /// Retention of audit events outside the chain: those of an earlier release, and those that no gateway has linked. Linked
 /// ones are deleted from the start of the chain.
 const AUDIT_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// One gateway sweeps at a time: the one that gets the advisory lock ("sweeping", as a number), for the duration of
-/// this statement. Locked rows are skipped. `$1` retention of revocations, `$2` retention of events, `$3` the limit.
+/// this statement. Locked rows are skipped. `$1` retention of revocations, `$2` retention of events, `$3` the limit, `$4` retention
+/// of messages that were sent.
 ///
 /// The times are subqueries, so that each is a constant to the planner and the indexes can be used.
 const SWEEP: &str = concat!(
     "WITH ", clock!(), ", leader AS MATERIALIZED (
          SELECT pg_try_advisory_xact_lock(8320230322942340711) AS here
      ), past AS MATERIALIZED (
-         SELECT now - $1::float8 * interval '1 millisecond' AS dead, now, now - $2::float8 * interval '1 millisecond' AS forgotten
+         SELECT now - $1::float8 * interval '1 millisecond' AS dead, now, now - $2::float8 * interval '1 millisecond' AS forgotten,
+                now - $4::float8 * interval '1 millisecond' AS listed
          FROM clock
      ), gone_sessions AS (
          DELETE FROM sessions WHERE (SELECT here FROM leader) AND place = ANY (ARRAY(
@@ -51,6 +53,14 @@ const SWEEP: &str = concat!(
          DELETE FROM spent_challenges WHERE (SELECT here FROM leader) AND digest = ANY (ARRAY(
              SELECT digest FROM spent_challenges WHERE until < (SELECT now FROM past) LIMIT $3 FOR UPDATE SKIP LOCKED))
          RETURNING 1
+     ), gone_links AS (
+         DELETE FROM links WHERE (SELECT here FROM leader) AND digest = ANY (ARRAY(
+             SELECT digest FROM links WHERE until < (SELECT now FROM past) LIMIT $3 FOR UPDATE SKIP LOCKED))
+         RETURNING 1
+     ), gone_mails AS (
+         DELETE FROM outbox WHERE (SELECT here FROM leader) AND id = ANY (ARRAY(
+             SELECT id FROM outbox WHERE done_at < (SELECT listed FROM past) LIMIT $3 FOR UPDATE SKIP LOCKED))
+         RETURNING 1
      ), gone_events AS (
          DELETE FROM audit WHERE (SELECT here FROM leader) AND seq = ANY (ARRAY(
              SELECT seq FROM audit WHERE position IS NULL AND at < (SELECT forgotten FROM past) LIMIT $3 FOR UPDATE SKIP LOCKED))
@@ -58,7 +68,8 @@ const SWEEP: &str = concat!(
      )
      SELECT (SELECT count(*) FROM gone_sessions) + (SELECT count(*) FROM gone_revocations)
             + (SELECT count(*) FROM gone_events) + (SELECT count(*) FROM gone_logouts)
-            + (SELECT count(*) FROM gone_sign_ins) + (SELECT count(*) FROM gone_challenges) AS gone"
+            + (SELECT count(*) FROM gone_sign_ins) + (SELECT count(*) FROM gone_challenges)
+            + (SELECT count(*) FROM gone_links) + (SELECT count(*) FROM gone_mails) AS gone"
 );
 
 #[async_trait]
@@ -93,6 +104,7 @@ impl Audit for PostgresVault {
 }
 
 async fn sweep(connection: &Connection<'_>, limit: u32) -> Result<u64, Fault> {
-    let row = connection.one(SWEEP, &[&Span(REVOCATION_LIFE), &Span(AUDIT_LIFE), &i64::from(limit)]).await?;
+    let lives = (Span(REVOCATION_LIFE), Span(AUDIT_LIFE), Span(SENT_MAIL_LIFE));
+    let row = connection.one(SWEEP, &[&lives.0, &lives.1, &i64::from(limit), &lives.2]).await?;
     Ok(row.try_get::<_, i64>("gone")?.unsigned_abs())
 }

@@ -143,6 +143,7 @@ impl From<Arc<PostgresVault>> for Vault {
             users: vault.clone(),
             identities: vault.clone(),
             factors: vault.clone(),
+            mail: vault.clone(),
             sessions: vault.clone(),
             log: vault.clone(),
             keys: vault.clone(),

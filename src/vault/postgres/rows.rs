@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use crate::clock::Timestamp;
-use crate::id::{FactorId, SessionId, UserId};
+use crate::id::{FactorId, MailId, SessionId, UserId};
 use crate::identity::{Attributes, DisplayName, Email, Epoch, Login, Methods, Proof, RightsVersion, Roles};
 use crate::secret::Secret;
 use crate::vault::{Grant, User};
@@ -140,7 +140,7 @@ macro_rules! stored_as_uuid {
     )*};
 }
 
-stored_as_uuid!(FactorId, SessionId, UserId);
+stored_as_uuid!(FactorId, MailId, SessionId, UserId);
 
 value! { Vec<SessionId>: UUID_ARRAY; Vec<Timestamp>: TIMESTAMPTZ_ARRAY; Vec<Span>: INT8_ARRAY; Vec<Generation>: INT8_ARRAY; }
 value! { Vec<UserId>: UUID_ARRAY; Vec<bool>: BOOL_ARRAY; Vec<&str>: TEXT_ARRAY; Vec<Option<&str>>: TEXT_ARRAY; Vec<Option<String>>: TEXT_ARRAY; }

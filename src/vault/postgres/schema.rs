@@ -25,6 +25,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0005_identities.sql"), readable_by: 1 },
     Migration { sql: include_str!("migrations/0006_proof.sql"), readable_by: 1 },
     Migration { sql: include_str!("migrations/0007_factors.sql"), readable_by: 1 },
+    Migration { sql: include_str!("migrations/0008_mail.sql"), readable_by: 1 },
     Migration { sql: include_str!("migrations/0009_audit.sql"), readable_by: 1 },
 ];
 

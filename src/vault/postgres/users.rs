@@ -1,6 +1,7 @@
 //! Users and their changes, each in one transaction with the revocations it causes.
 
 mod factors;
+mod mail;
 
 use async_trait::async_trait;
 use tokio_postgres::Row;

@@ -13,7 +13,7 @@ use rusqlite::{Connection, params};
 use super::fault::Fault;
 use super::writer::Tx;
 use super::{SqliteVault, schema};
-use crate::vault::{Audit, REVOCATION_LIFE, VaultError};
+use crate::vault::{Audit, REVOCATION_LIFE, SENT_MAIL_LIFE, VaultError};
 
 /// Retention of audit events outside the chain: those of an earlier release, and those that no gateway has linked. Linked
 /// ones are deleted from the start of the chain.
@@ -78,7 +78,15 @@ fn sweep(tx: &Tx<'_>, limit: u32) -> Result<u64, Fault> {
         "DELETE FROM spent_challenges WHERE digest IN (SELECT digest FROM spent_challenges WHERE until < ?1 LIMIT ?2)",
         params![now, limit],
     )?;
-    Ok([sessions, revocations, events, logouts, sign_ins, challenges]
+    let links = tx.execute(
+        "DELETE FROM links WHERE digest IN (SELECT digest FROM links WHERE until < ?1 LIMIT ?2)",
+        params![now, limit],
+    )?;
+    let mails = tx.execute(
+        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE done_at < ?1 LIMIT ?2)",
+        params![now - SENT_MAIL_LIFE, limit],
+    )?;
+    Ok([sessions, revocations, events, logouts, sign_ins, challenges, links, mails]
         .iter()
         .map(|&deleted| deleted as u64)
         .sum())

@@ -78,6 +78,7 @@ impl SqliteVault {
             users: vault.clone(),
             identities: vault.clone(),
             factors: vault.clone(),
+            mail: vault.clone(),
             sessions: vault.clone(),
             log: vault.clone(),
             keys: vault.clone(),

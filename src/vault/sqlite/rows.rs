@@ -7,7 +7,7 @@ use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use crate::clock::Timestamp;
-use crate::id::{FactorId, SessionId, UserId};
+use crate::id::{FactorId, MailId, SessionId, UserId};
 use crate::identity::{Attributes, DisplayName, Email, Epoch, Login, Methods, Proof, RightsVersion, Roles};
 use crate::secret::Secret;
 use crate::vault::{Grant, User};
@@ -60,7 +60,7 @@ macro_rules! stored_as_bytes {
     )*};
 }
 
-stored_as_bytes!(FactorId, SessionId, UserId);
+stored_as_bytes!(FactorId, MailId, SessionId, UserId);
 
 /// An IP address, stored as text.
 pub(super) struct Address(pub(super) IpAddr);

@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_identities.sql"),
     include_str!("migrations/0005_proof.sql"),
     include_str!("migrations/0006_factors.sql"),
+    include_str!("migrations/0007_mail.sql"),
     include_str!("migrations/0008_audit.sql"),
 ];
 

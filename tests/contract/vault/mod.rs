@@ -6,6 +6,7 @@ pub(crate) mod factors;
 pub(crate) mod identities;
 pub(crate) mod keys;
 pub(crate) mod log;
+pub(crate) mod mail;
 pub(crate) mod provider_sessions;
 pub(crate) mod races;
 pub(crate) mod renewal;
