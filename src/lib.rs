@@ -20,6 +20,7 @@ pub mod config;
 pub mod outbound;
 
 pub mod factor;
+pub mod mail;
 pub mod pages;
 pub mod password;
 pub mod policy;

@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["identity", "error", "metrics", "request_id", "certificate"],
     &["config"],
     &["outbound"],
-    &["token", "session", "vault", "password", "policy", "pages", "provider", "factor"],
+    &["token", "session", "vault", "password", "policy", "pages", "provider", "factor", "mail"],
     &["auth"],
     &["snapshot"],
     &["gateway", "admin"],
@@ -56,6 +56,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("http_body_util", &["outbound/"]),
     ("tokio_rustls", &["outbound/"]),
     ("redis", &["session/redis/"]),
+    ("lettre", &["mail/"]),
     ("h2", &["gateway/upstream/failure.rs"]),
     (
         "rustix",

@@ -51,6 +51,7 @@ impl Change {
             sessions: new_sessions,
             tokens: new_tokens,
             login: new_login,
+            mail,
             providers,
             unusual,
             browser,
@@ -68,6 +69,8 @@ impl Change {
             sessions: sessions(new_sessions, running, fixed),
             tokens: tokens(new_tokens),
             login: login(new_login, &running.login, fixed),
+            // The next mail goes to it.
+            mail,
             // A new provider is made of each; flows that began before end with an error if issuer or client changed.
             providers,
             // Applies to the next sign-in or refresh.

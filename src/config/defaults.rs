@@ -87,6 +87,7 @@ impl Config {
                 attempts_overall: 10_000,
                 failure_delay: Duration::ZERO,
             },
+            mail: None,
             providers: Vec::new(),
             unusual: Unusual {
                 frequent_refresh: Reaction::Observe,

@@ -10,13 +10,14 @@ use crate::config::parse::problem::{Problem, Problems};
 use crate::config::parse::sources::Sources;
 
 /// Every section name. A problem in a section of another name may concern a misspelt one of these.
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 15] = [
     "server",
     "admin",
     "vault",
     "sessions",
     "tokens",
     "login",
+    "mail",
     "providers",
     "unusual",
     "browser",

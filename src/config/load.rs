@@ -12,7 +12,9 @@ use crate::config::parse::reader::Table;
 use crate::config::parse::sources::Sources;
 use crate::config::section::login::unusual;
 use crate::config::section::upstream_headers::Defaults;
-use crate::config::section::{brand, browser, login, providers, routes, server, stores, tokens, upstreams};
+use crate::config::section::{
+    brand, browser, login, mail, providers, routes, server, stores, tokens, upstreams,
+};
 
 /// Result of reading a configuration file, and the files that were read. A change of any of these files triggers
 /// another reading, even if this one failed.
@@ -127,6 +129,7 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
     let (urls, of_login) = (&server.public_urls, root.table("login"));
     let login = login::login(of_login, defaults.login, has_providers, urls, (dir, env));
     let unusual = unusual::unusual(root.table("unusual"), defaults.unusual);
+    let mail = mail::mail(&root, (dir, env));
     let browser = browser::browser(root.table("browser"), defaults.browser, &server);
     let identity_headers =
         tokens::identity_headers(root.table("identity_headers"), defaults.identity_headers);
@@ -145,6 +148,7 @@ fn config(root: Table<'_>, defaults: Config, dir: &Path, env: Env<'_>) -> Config
         sessions,
         tokens,
         login,
+        mail,
         providers,
         unusual,
         browser,

@@ -23,10 +23,10 @@ pub use parse::sources::{Digest, Source, Sources, Watch};
 pub use section::brand::{Brand, Logo, LogoKind};
 pub use section::browser::{Browser, SiteData};
 pub use section::header_families;
-pub use section::health::{Checks, EjectAfter, Health};
 pub use section::listen::ListenAddress;
 pub use section::login::unusual::{Reaction, Unusual};
 pub use section::login::{BadPepperId, BreachedPasswords, FactorPolicy, Login, Passkeys, Pepper, PepperId};
+pub use section::mail::{Mail, MailSecurity, MailServer};
 pub use section::providers::{
     BadProviderId, ClaimPath, ClientAuthentication, CreateUsers, Preset, PrivateKey, Provider, ProviderId,
     RoleRule, SignatureAlgorithm,
@@ -43,6 +43,7 @@ pub use section::tokens::{
     LogLevel, RecipientKey, Tokens,
 };
 pub use section::upstream_headers::{Encoding, Part, RequestHeaders, ResponseHeaders, Template, Variable};
+pub use section::upstreams::health::{Checks, EjectAfter, Health};
 pub use section::upstreams::{Scheme, Upstream, UpstreamServer, UpstreamTls};
 pub use warnings::Warning;
 
@@ -68,6 +69,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// `[login]`
     pub login: Login,
+    /// `[mail]`; `None` = no mails are sent.
+    pub mail: Option<Mail>,
     /// `[[providers]]`, in order of the file.
     pub providers: Vec<Provider>,
     /// `[unusual]`

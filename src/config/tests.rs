@@ -3,6 +3,7 @@ mod bad_addresses;
 mod bad_browser;
 mod bad_headers;
 mod bad_health;
+mod bad_mail;
 mod bad_providers;
 mod bad_routes;
 mod bad_stores;
@@ -134,6 +135,7 @@ fn useless_health_checks_are_rejected() {
 #[test]
 fn browser_settings_are_checked() {
     check_cases(bad_browser::BROWSER);
+    check_cases(bad_mail::MAIL);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 use prometheus::{Encoder, Registry, TextEncoder};
 
 mod audit;
+mod mail;
 mod make;
 mod outbound;
 mod process;
@@ -16,6 +17,7 @@ mod tokens;
 mod upstreams;
 
 pub use audit::{AuditEvents, AuditTrail};
+pub use mail::{MailResult, Mails};
 pub use make::{Each, Label};
 pub use outbound::{BreachedLookup, OutboundRequests, Outcome, Purpose};
 pub use process::{Process, Reload, Upgrade};
@@ -51,6 +53,8 @@ pub struct Metrics {
     pub audit: AuditTrail,
     /// Requests to other people's servers.
     pub outbound: OutboundRequests,
+    /// Mails.
+    pub mails: Mails,
     /// The process.
     pub process: Process,
 }
@@ -71,6 +75,7 @@ impl Metrics {
             vault: Vault::new(&make),
             audit: AuditTrail::new(&make),
             outbound: OutboundRequests::new(&make),
+            mails: Mails::new(&make),
             process: Process::new(&make),
             registry,
         }

@@ -10,12 +10,13 @@ use crate::config::parse::hint::quoted;
 use crate::config::parse::origin;
 use crate::config::parse::origin::Origin;
 use crate::config::parse::reader::Table;
-use crate::config::section::health;
-use crate::config::section::health::Health;
 use crate::config::section::tls;
 use crate::config::section::upstream_headers;
 use crate::config::section::upstream_headers::Defaults;
 use crate::config::{RequestHeaders, ResponseHeaders};
+use health::Health;
+
+pub(crate) mod health;
 
 /// `[upstreams.<name>]`
 #[derive(Clone, Debug, PartialEq)]

@@ -73,7 +73,7 @@ fn all_other_keys_are_applied() {
          refresh_grace_unused = \"1h\"\nencrypted_claims = {{ claims = [\"email\"], key = \"{KEY}\" }}\n[login]\nmin_password_length = 10\n\
          factor = \"mfa\"\nfactor_roles = [\"x\"]\nfactor_grace = \"1d\"\nfactor_min_password_length = 9\n\
          attempts_per_account = 2\nattempts_per_address = 3\nattempts_overall = 4\nfailure_delay = \"1s\"\n[login.breached_passwords]\nurl = \"https://d.test\"\n\
-         timeout = \"2s\"\n[unusual]\nother_network = \"end-session\"\n[identity_headers]\nuser = \"X-A\"\nuser_id = \"X-B\"\n\
+         timeout = \"2s\"\n[mail]\nurl = \"smtp://h\"\nfrom = \"a@b.test\"\n[unusual]\nother_network = \"end-session\"\n[identity_headers]\nuser = \"X-A\"\nuser_id = \"X-B\"\n\
          roles = \"X-C\"\nsession = \"X-D\"\n[log]\nlevel = \"warn\"\naccess = \"none\"\nuser_agent = \
          true\n{APP}{ROUTE}"
     );

@@ -14,7 +14,9 @@ const AFTER_TLS: &str = "[admin]";
 const CLAIMS: &str = "#[tokens.encrypted_claims]";
 const AFTER_CLAIMS: &str = "[login]";
 const PEPPERS: &str = "#[[login.peppers]]";
-const AFTER_PEPPERS: &str = "# Identity providers";
+const AFTER_PEPPERS: &str = "# Mails:";
+const MAIL: &str = "#[mail]";
+const AFTER_MAIL: &str = "# Identity providers";
 const BREACHED: &str = "#[login.breached_passwords]";
 const AFTER_BREACHED: &str = "# Peppers:";
 const PROVIDERS: &str = "#[[providers]]";
@@ -64,6 +66,7 @@ fn shipped_file_shows_every_known_key() {
     let (folder, live) = with_tls(&live);
     let live = with_providers(folder.path(), &with_claims(folder.path(), &live));
     let live = with_breached_passwords(folder.path(), &with_peppers(folder.path(), &live));
+    let live = with_mail(folder.path(), &live);
     let file = folder.path().join("gateway.toml");
     let (_, problems, known) = read(&live, &file, &environment, &mut Sources::default());
     assert_eq!(problems, None);
@@ -160,6 +163,32 @@ fn with_providers(folder: &Path, text: &str) -> String {
     let providers = uncommented(&format!("{PROVIDERS}{providers}"));
     let lines = providers.lines().filter(|line| !others.iter().any(|other| line.starts_with(other)));
     format!("{before}{}\n{AFTER_PROVIDERS}{after}", lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// Uncomments the lines about mails, of several forms of the password the first, and creates the files they name in `folder`.
+fn with_mail(folder: &Path, text: &str) -> String {
+    std::fs::write(folder.join("mail.password"), "hunter2").unwrap();
+    make(&folder.join("tls"), "mail-ca", "ec", &[]);
+    let (before, mail) = text.split_once(MAIL).unwrap();
+    let (mail, after) = mail.split_once(AFTER_MAIL).unwrap();
+    let mail = uncommented(&format!("{MAIL}{mail}"));
+    let is_other = |line: &str| line.starts_with("password =") || line.starts_with("password_env");
+    let lines: Vec<&str> = mail.lines().filter(|line| !is_other(line)).collect();
+    format!("{before}{}\n{AFTER_MAIL}{after}", lines.join("\n"))
+}
+
+#[test]
+fn lines_about_mails_have_the_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("tls")).unwrap();
+    let parse = |text: &str| {
+        let config = Config::parse(text, &folder.path().join("gateway.toml"), &environment).unwrap();
+        config.mail.unwrap()
+    };
+    let shown = parse(&with_mail(folder.path(), SHIPPED));
+    assert!(shown.authorities.is_some() && shown.login.is_some());
+    let plain = parse("[mail]\nurl = \"smtp://mail.example.com:587\"\nfrom = \"noreply@example.com\"");
+    assert_eq!(Mail { authorities: None, login: None, ..shown }, plain);
 }
 
 /// Uncomments the lines about peppers, of several forms of the key the first, and creates the file they name in `folder`.
