@@ -89,6 +89,8 @@ pub fn start(auth: &Arc<Auth>, checking: Checking, vault: Vault, traffic: &Arc<T
     jobs.start("session_use", move || auth::write_session_use(Arc::clone(&job), now.clone()));
     let (job, now) = (with_auth(), settings());
     jobs.start("logouts", move || auth::retry_logouts(Arc::clone(&job), now.clone()));
+    let (job, now) = (with_auth(), settings());
+    jobs.start("mails", move || auth::send_mails(Arc::clone(&job), now.clone()));
     let job = with_auth();
     jobs.start("tombstones", move || auth::retry_tombstones(Arc::clone(&job), TOMBSTONE_INTERVAL));
     let names = current.clone();

@@ -31,6 +31,8 @@ pub enum Refusal {
         /// Maximum time since the last active proof.
         max_age: Option<Duration>,
     },
+    /// A link of a mail cannot be used.
+    Link(LinkRefusal),
     /// A sign-in or an action needs a second factor, or one is wrong.
     Factor(FactorRefusal),
     /// The user name or the password is wrong; which one is not revealed.
@@ -227,6 +229,34 @@ impl FactorRefusal {
     }
 }
 
+/// Reason why a link of a mail cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkRefusal {
+    /// It was used, has expired, or is void since the password was changed.
+    Invalid,
+    /// Another browser asked for it.
+    OtherBrowser,
+}
+
+impl LinkRefusal {
+    /// All reasons.
+    pub const ALL: [Self; 2] = [Self::Invalid, Self::OtherBrowser];
+
+    /// Returns the stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Invalid => "link_invalid",
+            Self::OtherBrowser => "link_other_browser",
+        }
+    }
+}
+
+impl From<LinkRefusal> for Refusal {
+    fn from(refusal: LinkRefusal) -> Self {
+        Self::Link(refusal)
+    }
+}
+
 impl From<FactorRefusal> for Refusal {
     fn from(refusal: FactorRefusal) -> Self {
         Self::Factor(refusal)
@@ -250,6 +280,7 @@ impl Refusal {
             Self::CredentialsConflict => "credentials_conflict",
             Self::RoleMissing => "role_missing",
             Self::ProofMissing { .. } => "proof_missing",
+            Self::Link(why) => why.code(),
             Self::Factor(why) => why.code(),
             Self::CredentialsWrong => "credentials_wrong",
             Self::RefreshInvalid => "refresh_invalid",

@@ -173,7 +173,8 @@ async fn endpoints_of_the_pages_are_served() {
     // Without routes every other path is 404.
     let folder = tempfile::tempdir().expect("a folder");
     let text = "[server]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nlisten = [\"127.0.0.1:0\"]\n[[providers]]\nid = \"sso\"\n\
-                issuer = \"https://sso.example.com\"\nclient_id = \"doorward\"\nclient_secret = \"not asked for\"\n";
+                issuer = \"https://sso.example.com\"\nclient_id = \"doorward\"\nclient_secret = \"not asked for\"\n\
+                [mail]\nurl = \"smtp://127.0.0.1:1\"\nfrom = \"noreply@example.com\"\n";
     let config =
         Config::parse(text, &folder.path().join("gateway.toml"), &|_| None).expect("a configuration");
     let surroundings = Surroundings::new(Arc::new(SystemClock::new()), Arc::new(SystemRandom));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::AdminApp;
 use crate::clock::{Monotonic, Timestamp};
-use crate::metrics::{Breaker, Label as _, Pool, Stream, ThrottleScope};
+use crate::metrics::{Breaker, Label as _, MailResult, Pool, Stream, ThrottleScope};
 use crate::snapshot::{Snapshot, upstreams};
 
 /// Store kinds, which do not change while the process runs.
@@ -76,6 +76,13 @@ impl AdminApp {
                 "memory_bytes": measured(store.memory.get()),
                 "memory_max_bytes": measured(store.memory_max.get()).filter(|max| *max > 0),
             },
+            "mail": snapshot.settings.mail.is_some().then(|| json!({
+                "waiting": metrics.mails.waiting.get(),
+                "oldest_seconds": metrics.mails.oldest.get(),
+                "sent": metrics.mails.attempts.of(MailResult::Sent).get(),
+                "failed": metrics.mails.attempts.of(MailResult::Failed).get(),
+                "given_up": metrics.mails.attempts.of(MailResult::GivenUp).get(),
+            })),
             "revocations": metrics.revocation.set.get(),
             "upstreams": upstreams(&snapshot, self.clock.monotonic()),
             "traffic": {

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::config::{Config, FactorPolicy, Unusual};
 use crate::error::Refusal;
 use crate::factor::passkey::RelyingParty;
 use crate::id::{Random, SessionId};
+use crate::mail::Mailer;
 use crate::metrics::Metrics;
 use crate::password::{BreachedPasswords, Hasher, PasswordRules};
 use crate::provider::FlowKey;
@@ -38,6 +39,7 @@ use tokens::{assertions, renew, role_lists, verified};
 
 mod audit;
 mod factors;
+mod mail;
 mod observe;
 mod providers;
 mod session;
@@ -53,6 +55,8 @@ pub use factors::pending::{
     Browser, FinishedSignIn, PENDING_LIFE, PendingSignIn, SecondFactor, SignInStep, WaitingSignIn,
 };
 pub use factors::step_up::{StepUpProof, StepUpWays};
+pub use mail::outbox::{Letterhead, send_mails};
+pub use mail::reset::{LINK_LIFE, LinkUse, OpenedLink, ResetRequest, link_url, new_link};
 pub use providers::account::FRESH;
 pub use providers::logout::{LoggedOut, OpenedBy, SignOutAtProvider};
 pub use providers::sign_in::{BegunFlow, ProviderSignIn};
@@ -121,6 +125,8 @@ pub struct Settings {
     pub passkeys: Option<Arc<RelyingParty>>,
     /// Reactions to unusual patterns.
     pub unusual: Unusual,
+    /// Sends mails; `None`: there are none.
+    pub mail: Option<Arc<Mailer>>,
     /// The identity providers. [`Settings::new`] has none: they are made from the configuration once.
     pub providers: Providers,
 }
@@ -161,6 +167,7 @@ impl Settings {
             factor: config.login.factor.clone(),
             passkeys: relying_party(config),
             unusual: config.unusual.clone(),
+            mail: config.mail.clone().map(Mailer::new).map(Arc::new),
             providers: Providers::default(),
         }
     }
@@ -237,6 +244,10 @@ pub struct Auth {
     assertions: assertions::Assertions,
     lookups: Arc<lookups::Lookups>,
     logins: Arc<user_names::Logins>,
+    /// Signalled when this gateway has written a mail.
+    mail_written: Notify,
+    /// Bounds the requests for new passwords whose work is going on.
+    resets: Arc<Semaphore>,
     /// The vault has keys that could not be loaded or opened.
     keys_behind: AtomicBool,
     /// The last read of the log failed.
@@ -283,6 +294,8 @@ impl Auth {
             assertions: assertions::Assertions::default(),
             lookups,
             logins,
+            mail_written: Notify::new(),
+            resets: Arc::new(Semaphore::new(mail::reset::RESETS_AT_ONCE)),
             keys_behind: AtomicBool::new(false),
             vault_silent: AtomicBool::new(false),
             vault_lost,

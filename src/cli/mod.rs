@@ -21,6 +21,7 @@ mod check;
 mod completions;
 mod files;
 mod log;
+mod mail;
 mod provider;
 mod sd_notify;
 mod serve;
@@ -92,6 +93,9 @@ enum Command {
     /// Identity providers: list, test.
     #[command(subcommand)]
     Provider(provider::Command),
+    /// Mails: test.
+    #[command(subcommand)]
+    Mail(mail::Command),
     /// Signing keys: rotate.
     #[command(subcommand)]
     Key(vault::KeyCommand),
@@ -137,6 +141,10 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
             let config = load_for(&cli.config, provider::NEEDS)?;
             serve::runtime(1)?.block_on(provider::run(&config, &surroundings, command, out))
         }
+        Command::Mail(command) => {
+            let config = load_for(&cli.config, mail::NEEDS)?;
+            serve::runtime(1)?.block_on(mail::run(&config, &surroundings, command, out))
+        }
         command => {
             let config = load_for(&cli.config, command.needs())?;
             if let Some(file) = server::missing_vault(&config).filter(|_| !command.makes_vault()) {
@@ -158,6 +166,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> anyhow::Result<()> {
                     | Command::Check
                     | Command::Status(_)
                     | Command::Provider(_)
+                    | Command::Mail(_)
                     | Command::Completions { .. } => Ok(()),
                 }
             }))
@@ -170,6 +179,7 @@ impl Command {
     const fn needs(&self) -> &'static [&'static str] {
         match self {
             Self::User(user::Command::Add { .. } | user::Command::Passwd { .. }) => &["vault", "login"],
+            Self::User(user::Command::Invite(_) | user::Command::Reset(_)) => &["vault", "server"],
             Self::User(user::Command::Link { .. } | user::Command::Unlink { .. }) => &["vault", "providers"],
             Self::User(user::Command::Unlock { .. }) => &["vault", "sessions"],
             Self::User(user::Command::Import(_)) | Self::Vault(vault::Command::Passwords { .. }) => {
@@ -185,7 +195,7 @@ impl Command {
     const fn makes_vault(&self) -> bool {
         matches!(
             self,
-            Self::User(user::Command::Add { .. } | user::Command::Import(_))
+            Self::User(user::Command::Add { .. } | user::Command::Invite(_) | user::Command::Import(_))
                 | Self::Key(_)
                 | Self::Vault(vault::Command::Migrate)
         )

@@ -20,6 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const DAY: i64 = 86_400;
 /// Remaining lifetime by which a certificate should be renewed, as in the alert DoorwardCertificateEndsInWeeks.
 const RENEWAL_DUE: i64 = 14 * DAY;
+/// Age in seconds at which a waiting mail is a problem: ten minutes are the longest wait between attempts.
+const MAIL_IS_LATE: i64 = 15 * 60;
 /// Maximum length of the response. An address of an app takes about 300 bytes.
 const MAX_RESPONSE: usize = 8 << 20;
 
@@ -196,6 +198,14 @@ fn page(status: &Value) -> String {
         "throttle       refused: {refused}; {} attempts counted without the session store",
         throttle["counted_alone"]
     );
+    let mail = &status["mail"];
+    if mail.is_object() {
+        let _ = writeln!(
+            page,
+            "mail           {} waiting; {} sent, {} failed, {} given up by this gateway",
+            mail["waiting"], mail["sent"], mail["failed"], mail["given_up"]
+        );
+    }
     for key in each(&status["signing_keys"]) {
         let _ = writeln!(
             page,
@@ -249,6 +259,12 @@ fn problems(status: &Value) -> Vec<String> {
     }
     if status["session_store"]["up"] != true {
         problems.push("the session store is down".to_owned());
+    }
+    if let Some(oldest) = status["mail"]["oldest_seconds"].as_i64().filter(|oldest| *oldest >= MAIL_IS_LATE) {
+        problems.push(format!(
+            "a mail has waited for {} minutes: `doorward mail test` shows what the server says",
+            oldest / 60
+        ));
     }
     for shown in each(&status["certificates"]) {
         let hosts: Vec<&str> = each(&shown["hosts"]).map(text).collect();

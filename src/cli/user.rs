@@ -1,4 +1,5 @@
-//! `user`: add, list, show, set, passwd, disable, enable, roles, link, unlink, factors, unlock, delete, import, export.
+//! `user`: add, invite, list, show, set, passwd, reset, disable, enable, roles, link, unlink, factors, unlock, delete, import,
+//! export.
 
 use std::io::Write;
 
@@ -14,6 +15,7 @@ use crate::vault::{AttributesChange, Edit, Ended, NewUser, User, UserChange, Use
 mod export;
 mod factors;
 mod import;
+mod invite;
 mod link;
 mod password;
 mod show;
@@ -42,6 +44,8 @@ pub(super) enum Command {
         #[command(flatten)]
         source: PasswordSource,
     },
+    /// Add a user without a password, and print a link with which the user sets one.
+    Invite(invite::InviteOptions),
     /// List users in the order of their login names.
     List {
         #[command(flatten)]
@@ -72,6 +76,8 @@ pub(super) enum Command {
         #[command(flatten)]
         source: PasswordSource,
     },
+    /// Print a link with which a user sets a new password; for somebody who has forgotten it.
+    Reset(invite::ResetOptions),
     /// Disable a user; ends every session and rejects further logins.
     Disable {
         /// Login name.
@@ -198,6 +204,8 @@ pub(super) async fn run(
             created.map_err(|error| taken(error, email.as_ref()))?;
             writeln!(out, "added `{name}`")?;
         }
+        Command::Invite(options) => invite::invite(context, options, out).await?,
+        Command::Reset(options) => invite::reset(context, options, out).await?,
         Command::List { range, format } => show::list(context, range, *format, out).await?,
         Command::Show { name, json } => show::show(context, &find(context, name).await?, *json, out).await?,
         Command::Set { name, attributes } => set(context, name, attributes, out).await?,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
-use crate::error::{FactorRefusal, ProviderRefusal, Refusal};
+use crate::error::{FactorRefusal, LinkRefusal, ProviderRefusal, Refusal};
 use crate::identity::ACR_MULTI_FACTOR;
 use crate::pages::{self, ASSET_HEADERS, Asset, Html};
 use crate::request_id::RequestId;
@@ -171,6 +171,14 @@ impl OwnResponse {
         self
     }
 
+    /// Keeps the path and the query of the page, which may have a link's token, from the next one.
+    #[must_use]
+    pub fn without_path_in_referrer(mut self) -> Self {
+        // Not `no-referrer`: with that, browsers send `Origin: null` with the page's own forms.
+        self.headers.retain(|(name, _)| *name != header::REFERRER_POLICY);
+        self.with(header::REFERRER_POLICY, HeaderValue::from_static("origin"))
+    }
+
     /// Builds a 200 with a static file of the pages.
     pub fn asset(asset: &Asset) -> Self {
         let mut headers = fixed(ASSET_HEADERS).collect::<Vec<_>>();
@@ -221,6 +229,8 @@ const fn status(refusal: &Refusal) -> (u16, &'static str) {
         Refusal::RefreshReused => (401, "The refresh token was used before; its session has been ended"),
         Refusal::RoleMissing => (403, "The user has no role that may do this"),
         Refusal::ProofMissing { .. } => (401, "A second factor, or a more recent sign-in, is needed"),
+        Refusal::Link(LinkRefusal::Invalid) => (400, "The link cannot be used any more"),
+        Refusal::Link(LinkRefusal::OtherBrowser) => (403, "The link works in another browser"),
         Refusal::Factor(why) => factor_status(*why),
         Refusal::OriginNotAllowed => (403, "Scripts of that origin may not do this"),
         Refusal::OtherResource(_) => (403, "The request acts on another resource that it may not"),

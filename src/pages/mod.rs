@@ -9,6 +9,7 @@
 mod brand;
 mod device;
 mod language;
+mod letter;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -18,12 +19,14 @@ mod view;
 pub use brand::{ASSET_HEADERS, Asset, Brand};
 pub use device::browser_and_system;
 pub use language::Language;
+pub use letter::{LetterTexts, Notice, Sender, letter};
 pub use template::{Html, render};
 pub use view::{
     Account, AccountPage, CrossSite, Device, ErrorPage, FactorItem, FactorPage, FactorProblem, FactorSection,
-    Framed, Interrupted, LinkedAccount, NotForwarded, Page, PasskeyPage, PasswordHints, PasswordPage,
-    PasswordProblem, Person, Program, ProviderButton, RecoveryCodesPage, Resend, SignIn, SignInFields,
-    SignInProblem, SignOut, SignedIn, SignedOut, StepUpPage, StillSignedIn, TotpPage,
+    Framed, Interrupted, LinkEnd, LinkEndPage, LinkPage, LinkedAccount, NotForwarded, Page, PasskeyPage,
+    PasswordHints, PasswordPage, PasswordProblem, Person, Program, ProviderButton, RecoveryCodesPage, Resend,
+    ResetPage, ResetProblem, SignIn, SignInFields, SignInProblem, SignOut, SignedIn, SignedOut, StepUpPage,
+    StillSignedIn, TotpPage,
 };
 
 /// Header fields of every page.

@@ -1,6 +1,7 @@
 //! Rendering of pages to HTML.
 
 mod factors;
+mod links;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use super::{Brand, Language};
 use crate::clock::Timestamp;
 use crate::error::PasswordFault;
 use factors::{FactorTemplate, PasskeyTemplate, RecoveryCodesTemplate, StepUpTemplate, TotpTemplate};
+use links::{LinkEndTemplate, LinkTemplate, ResetTemplate};
 
 /// A whole page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,9 @@ pub fn render(page: &Page<'_>, brand: &Brand, language: Language) -> Html {
         Page::Totp(page) => TotpTemplate { frame, page }.render(),
         Page::RecoveryCodes(page) => RecoveryCodesTemplate { frame, page }.render(),
         Page::Passkey(page) => PasskeyTemplate { frame, page }.render(),
+        Page::Reset(page) => ResetTemplate { frame, page }.render(),
+        Page::Link(page) => LinkTemplate { frame, page }.render(),
+        Page::LinkEnd(page) => LinkEndTemplate { frame, page }.render(),
         Page::Error(page) => ErrorTemplate { frame, page }.render(),
         Page::FormInterrupted(page) => InterruptedTemplate { frame, page }.render(),
         Page::Framed(page) => FramedTemplate { frame, page }.render(),

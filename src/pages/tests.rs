@@ -1,6 +1,7 @@
 //! Tests of every page in every state and language.
 
 mod factors;
+mod links;
 
 use std::path::Path;
 use std::time::Duration;
@@ -58,6 +59,7 @@ fn pages() -> Vec<Page<'static>> {
         passkey: remember.then_some((HOSTILE, HOSTILE)),
         forgotten_passkey: remember.then_some(HOSTILE),
         drops_fragment: remember,
+        forgot: remember.then_some(HOSTILE),
     };
     let rules: &'static PasswordHints = Box::leak(Box::new(PasswordHints {
         min_length: 15,
@@ -166,6 +168,7 @@ fn pages() -> Vec<Page<'static>> {
         Page::Error(error(401, HOSTILE, Some(HOSTILE), None)),
     ];
     pages.extend(factors::pages());
+    pages.extend(links::pages());
     let problems = [
         PasswordProblem::Incomplete,
         PasswordProblem::TooMany(Duration::from_secs(90)),
@@ -337,6 +340,7 @@ fn fragment_is_dropped_with_the_address_it_belongs_to() {
     let has_script_class = |drops_fragment| {
         let page = SignIn {
             fields: SignInFields::NameAndPassword,
+            forgot: None,
             providers: &[],
             action: "/a",
             csrf: "c",
@@ -424,6 +428,7 @@ fn credential_error_is_the_same_for_every_user() {
         let problem = Some(SignInProblem::CredentialsWrong);
         let page = SignIn {
             fields: SignInFields::NameAndPassword,
+            forgot: None,
             providers: &[],
             action: "/a",
             csrf: "c",

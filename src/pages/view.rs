@@ -1,6 +1,7 @@
 //! View data of each page.
 
 mod factors;
+mod links;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,6 +13,8 @@ pub use factors::{
     FactorItem, FactorPage, FactorProblem, FactorSection, PasskeyPage, RecoveryCodesPage, StepUpPage,
     TotpPage,
 };
+
+pub use links::{LinkEnd, LinkEndPage, LinkPage, ResetPage, ResetProblem};
 
 /// A page for a user.
 #[derive(Debug)]
@@ -38,6 +41,12 @@ pub enum Page<'a> {
     RecoveryCodes(RecoveryCodesPage<'a>),
     /// Enrolment of a passkey.
     Passkey(PasskeyPage<'a>),
+    /// Form that asks for a link to set a new password.
+    Reset(ResetPage<'a>),
+    /// Form to which such a link leads.
+    Link(LinkPage<'a>),
+    /// End of a link.
+    LinkEnd(LinkEndPage<'a>),
     /// Error page.
     Error(ErrorPage<'a>),
     /// A form sent with an expired session; it was not forwarded.
@@ -86,6 +95,8 @@ pub struct SignIn<'a> {
     pub return_to: Option<&'a str>,
     /// User name typed before; empty the first time.
     pub username: &'a str,
+    /// URL of the form for people who have forgotten their password; `None` if no mails are sent.
+    pub forgot: Option<&'a str>,
     /// Reason why the form is shown again.
     pub problem: Option<SignInProblem>,
     /// Whether "remember me" is ticked.

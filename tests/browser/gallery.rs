@@ -19,6 +19,8 @@ use doorward::pages::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+mod links;
+
 const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
 
 const ACCOUNT: Account<'_> = Account {
@@ -43,6 +45,16 @@ pub(crate) const NAMES: &[&str] = &[
     "sign-in-providers",
     "sign-in-name",
     "sign-in-provider",
+    "sign-in-forgot",
+    "reset",
+    "reset-too-many",
+    "reset-sent",
+    "link",
+    "link-too-short",
+    "link-invitation",
+    "link-done",
+    "link-invalid",
+    "link-elsewhere",
     "signed-in",
     "signed-out",
     "signed-out-pending",
@@ -103,6 +115,7 @@ fn sign_in_with<'a>(
         is_return_lost: false,
         passkey: Some(PASSKEY),
         forgotten_passkey: None,
+        forgot: None,
         drops_fragment: false,
     })
 }
@@ -380,7 +393,7 @@ pub(crate) fn html(name: &str, brand: &Brand, language: Language) -> Option<Stri
         "error-502" => error(502, "upstream_unavailable", None),
         "error-502-provider" => error(502, "provider_away", SIGN_IN),
         "error-503" => error(503, "store_unavailable", None),
-        _ => return None,
+        other => links::page(other)?,
     };
     Some(render(&page, brand, language).as_str().to_owned())
 }

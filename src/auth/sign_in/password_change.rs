@@ -133,7 +133,7 @@ impl Auth {
 
     /// Returns whether the configured collection of leaked passwords has this one. Without an answer it counts as not there: a
     /// server that is away must not keep people from a change that they need.
-    async fn is_breached(&self, password: &Password, settings: &Settings) -> bool {
+    pub(crate) async fn is_breached(&self, password: &Password, settings: &Settings) -> bool {
         let Some(collection) = &settings.breached_passwords else { return false };
         let found = collection.contains(password).await;
         let result = match &found {

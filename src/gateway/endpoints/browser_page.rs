@@ -85,6 +85,26 @@ pub(super) async fn password_rules(call: &Call<'_>, identity: &Identity) -> Resu
     Ok(PasswordHints { min_length, max_bytes: MAX_BYTES, own_names: own, site_names: site })
 }
 
+/// Returns the cookie that binds a form to this browser before sign-in. If there are two, one was planted: neither is used.
+pub(super) fn visit<'a>(call: &'a Call<'_>) -> Option<&'a str> {
+    let fields = cookie_fields(call.headers());
+    match cookies::find(fields, call.snapshot.cookies.visit) {
+        // 16 bytes, base64url.
+        Found::One(visit) if visit.len() == 22 => Some(visit),
+        _ => None,
+    }
+}
+
+/// As [`visit`]; a browser without the cookie gets one.
+pub(super) fn kept_visit(call: &mut Call<'_>) -> String {
+    if let Some(visit) = visit(call) {
+        return visit.to_owned();
+    }
+    let new = call.auth.new_visit();
+    call.cookies.push(call.snapshot.cookies.visit, &new, call.snapshot, None);
+    new
+}
+
 /// Links on every page of a signed-in user.
 pub(super) struct Links {
     page: String,

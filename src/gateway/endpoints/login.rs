@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::browser_page::{FORM, Links, form_token, guard, is_from_our_page, page, refused_page};
+use super::browser_page::{
+    FORM, Links, form_token, guard, is_from_our_page, kept_visit, page, refused_page, visit,
+};
 use super::factors;
 use super::form::Form;
 use super::providers::{self, Start};
-use super::{Call, EndpointError, OwnResponse};
+use super::{Call, EndpointError, OwnResponse, reset};
 use crate::auth::{Browser, Client, LoginRequest, PasskeyRequest, PasskeyResponse, SignInStep, Tokens};
 use crate::error::{FactorRefusal, ProviderRefusal, Refusal};
 use crate::factor::passkey::AssertionResponse;
@@ -251,14 +253,7 @@ fn form_page(
     input: &Input<'_>,
     problem: Option<(Refusal, SignInProblem)>,
 ) -> OwnResponse {
-    let visit = match visit(call) {
-        Some(visit) => visit.to_owned(),
-        None => {
-            let new = call.auth.new_visit();
-            call.cookies.push(call.snapshot.cookies.visit, &new, call.snapshot, None);
-            new
-        }
-    };
+    let visit = kept_visit(call);
     let csrf = call.auth.form_token(FORM, visit.as_bytes());
     let action = format!("{}/login", call.snapshot.server.auth_prefix);
     let settings = &call.snapshot.settings;
@@ -283,7 +278,9 @@ fn form_page(
         let relying_party = settings.passkeys.as_ref()?;
         Some(json!({"rpId": relying_party.id(), "credentialId": id}).to_string())
     });
+    let forgot = reset::url(call.snapshot);
     let content = Page::SignIn(SignIn {
+        forgot: forgot.as_deref(),
         passkey: request.as_ref().map(PasskeyRequest::as_parts),
         forgotten_passkey: forgotten.as_deref(),
         fields,
@@ -316,14 +313,4 @@ fn check_planted(call: &Call<'_>) -> Result<(), Refusal> {
         return Err(Refusal::CredentialsConflict);
     }
     Ok(())
-}
-
-/// Returns the cookie that binds the form to this browser. If there are two, one was planted: neither is used.
-fn visit<'a>(call: &'a Call<'_>) -> Option<&'a str> {
-    let fields = cookie_fields(call.headers());
-    match cookies::find(fields, call.snapshot.cookies.visit) {
-        // 16 bytes, base64url.
-        Found::One(visit) if visit.len() == 22 => Some(visit),
-        _ => None,
-    }
 }

@@ -43,10 +43,11 @@ mod me;
 mod password;
 mod providers;
 mod refresh;
+mod reset;
 mod sessions;
 
 /// Paths that are HTML pages on `GET`.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 12] = [
     "/account",
     "/login",
     "/login/enrol",
@@ -54,6 +55,8 @@ const PAGES: [&str; 10] = [
     "/logout",
     "/passkey",
     "/password",
+    "/reset",
+    "/reset/link",
     "/sessions",
     "/step-up",
     "/totp",
@@ -168,6 +171,12 @@ async fn route(mut call: Call<'_>, method: &Method, path: &str) -> Result<OwnRes
         ("/password", &Method::GET) => password::show(&mut call).await,
         ("/password", &Method::POST) if is_form => password::submit_form(&mut call).await,
         ("/password", &Method::POST) => password::submit_json(&mut call).await,
+        ("/reset", &Method::GET) => reset::show(&mut call).await,
+        ("/reset", &Method::POST) if is_form => reset::submit_form(&mut call).await,
+        ("/reset", &Method::POST) => reset::submit_json(&mut call).await,
+        ("/reset/link", &Method::GET) => reset::show_link(&mut call).await,
+        ("/reset/link", &Method::POST) if is_form => reset::use_form(&mut call).await,
+        ("/reset/link", &Method::POST) => reset::use_json(&mut call).await,
         ("/me", &Method::GET) => me::show(&mut call).await,
         ("/account", &Method::GET) => account::show(&mut call).await,
         ("/sessions", &Method::GET) if wants_page => account::show(&mut call).await,
@@ -190,8 +199,8 @@ async fn route(mut call: Call<'_>, method: &Method, path: &str) -> Result<OwnRes
             only("POST")
         }
         (
-            "/login" | "/login/factor" | "/login/enrol" | "/logout" | "/passkey" | "/password" | "/step-up"
-            | "/totp",
+            "/login" | "/login/factor" | "/login/enrol" | "/logout" | "/passkey" | "/password" | "/reset"
+            | "/reset/link" | "/step-up" | "/totp",
             _,
         ) => only("GET, HEAD, POST"),
         ("/account" | "/me" | "/sessions" | "/.well-known/jwks.json", _) => only("GET, HEAD"),

@@ -41,6 +41,7 @@ fn all() -> Vec<Refusal> {
     ];
     all.extend(ProviderRefusal::ALL.map(Refusal::Provider));
     all.extend(FactorRefusal::ALL.map(Refusal::Factor));
+    all.extend(LinkRefusal::ALL.map(Refusal::Link));
     for refusal in &all {
         match refusal {
             Refusal::TokenMissing | Refusal::TokenInvalid | Refusal::TokenExpired | Refusal::TokenRevoked => {
@@ -50,6 +51,7 @@ fn all() -> Vec<Refusal> {
             Refusal::RateLimited(_) | Refusal::StoreUnavailable | Refusal::Overloaded => {}
             Refusal::RouteUnknown | Refusal::MethodNotAllowed(_) | Refusal::TargetAmbiguous => {}
             Refusal::RequestInvalid(_) | Refusal::MediaTypeUnsupported | Refusal::BodyTooLarge => {}
+            Refusal::Link(_) => {}
             Refusal::RequestTimeout
             | Refusal::HeaderTooLarge
             | Refusal::TargetTooLong

@@ -157,6 +157,7 @@ pub(super) const TEXT: Text = Text {
     request: "Request",
     span,
     factors: &super::factors::ENGLISH,
+    links: &super::links::ENGLISH,
     errors: ERRORS,
 };
 

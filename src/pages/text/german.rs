@@ -168,6 +168,7 @@ pub(super) const TEXT: Text = Text {
     request: "Anfrage",
     span,
     factors: &super::factors::GERMAN,
+    links: &super::links::GERMAN,
     errors: ERRORS,
 };
 

@@ -8,9 +8,11 @@ use crate::error::PasswordFault;
 mod english;
 mod factors;
 mod german;
+mod links;
 mod password;
 
 pub(super) use factors::FactorText;
+pub(super) use links::LinkText;
 
 /// The texts of one language.
 pub(super) struct Text {
@@ -154,6 +156,7 @@ pub(super) struct Text {
     /// Formats a time span in its largest unit.
     pub(super) span: fn(Duration) -> String,
     pub(super) factors: &'static FactorText,
+    pub(super) links: &'static LinkText,
     /// Texts by code or status, the more specific first; the last one is the fallback.
     pub(super) errors: &'static [(ErrorOf, ErrorText)],
 }

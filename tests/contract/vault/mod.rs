@@ -6,7 +6,6 @@ pub(crate) mod factors;
 pub(crate) mod identities;
 pub(crate) mod keys;
 pub(crate) mod log;
-pub(crate) mod mail;
 pub(crate) mod provider_sessions;
 pub(crate) mod races;
 pub(crate) mod renewal;
@@ -18,4 +17,4 @@ pub(crate) mod users;
 pub(crate) mod world;
 
 pub(crate) use audit::trail;
-pub(crate) use users::import;
+pub(crate) use users::{import, mail};

@@ -6,6 +6,7 @@ use super::world::{World, granted, is_superseded, login, new_session, random, re
 use doorward::vault::RotationRefused;
 
 pub(crate) mod import;
+pub(crate) mod mail;
 
 pub(crate) async fn new_user_is_found_by_login_and_by_id(world: World) {
     let id = world.user("ada").await;

@@ -7,7 +7,7 @@ use doorward::vault::{
     UserChange, VaultError,
 };
 
-use super::world::{HOUR, World, random, secret};
+use crate::vault::world::{HOUR, World, random, secret};
 
 const LEASE: Duration = Duration::from_secs(120);
 const LIFE: Duration = Duration::from_secs(900);
