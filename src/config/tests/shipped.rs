@@ -264,6 +264,7 @@ fn settings_of_the_shipped_file_take_effect() {
             "login.factor_roles",
             "login.passkey_rp_id",
             "login.peppers",
+            "mail",
             "providers",
             "routes",
             "server.tls",
