@@ -66,6 +66,9 @@ const CHAIN: &str = concat!(
     )
 );
 
+const IS_NEEDED: &str = "SELECT EXISTS (SELECT FROM audit_chain c JOIN audit a ON a.seq >= c.first_seq
+     WHERE a.position IS NULL) AS is_needed";
+
 const LINK: &str = "UPDATE audit a SET position = n.position, digest = n.digest, key_id = $4
      FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS n (seq, position, digest)
      WHERE a.seq = n.seq AND a.position IS NULL RETURNING a.seq";
@@ -103,6 +106,14 @@ impl AuditTrail for PostgresVault {
     }
 
     async fn link(&self, key: &ChainKey, limit: u32) -> Result<Linked, VaultError> {
+        // Most of the time there is nothing to link, and the lock of the chain would cost a commit.
+        let is_needed = self
+            .clients
+            .query(Mode::IDEMPOTENT, (), |connection, ()| Box::pin(is_needed(connection)))
+            .await?;
+        if !is_needed {
+            return Ok(Linked { rows: 0, head: None });
+        }
         self.clients
             .query(Mode::TRANSACTION, (key.clone(), limit), |connection, (key, limit)| {
                 Box::pin(link(connection, key, *limit))
@@ -163,6 +174,10 @@ async fn page(connection: &Connection<'_>, query: AuditQuery) -> Result<Vec<Audi
         Some(user) => connection.rows(PAGE_OF_USER, &[&before, &query.since, &limit, &user]).await?,
     };
     Ok(rows.iter().map(event).collect::<Result<_, _>>()?)
+}
+
+async fn is_needed(connection: &Connection<'_>) -> Result<bool, Fault> {
+    Ok(connection.one(IS_NEEDED, &[]).await?.try_get("is_needed")?)
 }
 
 async fn link(connection: &Connection<'_>, key: &ChainKey, limit: u32) -> Result<Linked, Fault> {
