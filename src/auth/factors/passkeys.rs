@@ -164,7 +164,9 @@ impl Auth {
         settings: &Settings,
     ) -> Result<Methods, Refusal> {
         let challenge = self.challenge_of(given.state, subject)?;
-        let charge = self.charge(Guesser::Passkey { address }, settings).await?;
+        let charge = self.charge(Guesser::Passkey { address }, settings).await.inspect_err(|refusal| {
+            self.record_failure(&format!("passkey: {}", refusal.code()), Some(user), None);
+        })?;
         let checked = async {
             let response = AssertionResponse::parse(given.response.as_bytes()).map_err(wrong)?;
             let found = self.at_vault(self.parts.vault.factors.passkey(response.credential_id())).await?;

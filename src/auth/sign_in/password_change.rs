@@ -96,7 +96,9 @@ impl Auth {
         // owner from changing a password that is under attack.
         let (id, account) = (identity.session_id(), identity.login().as_str());
         let guesser = Guesser::Session { id, account, address };
-        let charge = self.charge(guesser, settings).await?;
+        let charge = self.charge(guesser, settings).await.inspect_err(|_| {
+            self.record_failure("rate_limited", Some(identity.user_id()), None);
+        })?;
         let user = self.identify(UserKey::Id(identity.user_id()), &current).await;
         if !matches!(user, Err(Refusal::CredentialsWrong)) {
             self.throttle.refund(charge);
