@@ -114,12 +114,13 @@ mod tests {
     fn changed_settings_are_named_without_their_values() {
         let before = effective("");
         assert_eq!(before.digest(), effective("").digest());
-        let after = effective("[login]\nattempts_per_address = \"77/1m\"\n[brand]\nname = \"Hidden\"\n");
+        let after = effective("[login]\nattempts_per_address = 77\n[brand]\nname = \"Hidden\"\n");
         assert_ne!(before.digest(), after.digest());
         let text = after.changes_since(&before);
         assert!(text.starts_with(&format!("configuration {}: ", after.digest())), "{text}");
         assert!(text.contains("brand.name") && text.contains("login.attempts_per_address"), "{text}");
-        assert!(!text.contains("Hidden") && !text.contains("77"), "{text}");
+        let names = text.split(": ").nth(1).unwrap_or_default();
+        assert!(!names.contains("Hidden") && !names.contains("77"), "{text}");
     }
 
     #[test]
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn list_of_changes_is_bounded() {
         let upstreams: String = (0..200)
-            .map(|n| format!("[upstreams.a{n}]\nurl = \"http://127.0.0.1:{}\"\n", 1000 + n))
+            .map(|n| format!("[upstreams.a{n}]\nservers = [\"http://127.0.0.1:{}\"]\n", 1000 + n))
             .collect();
         let text = effective(&upstreams).changes_since(&effective(""));
         assert!(text.len() < 2000 && text.ends_with(" more"), "{text}");

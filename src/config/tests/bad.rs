@@ -210,6 +210,10 @@ pub(super) const UNITS_AND_RANGES: &[Case] = &[
         r#"2: vault.statement_timeout: "0s" is out of range: write "10ms" to "1m" (a disk needs 10ms, and nobody waits a minute)"#,
     ),
     (
+        r#"[vault]|audit_retention = "1h""#,
+        r#"2: vault.audit_retention: "1h" is out of range: write "1d" to "3660d" (addresses are personal data, and what is noticed late must still be there)"#,
+    ),
+    (
         r#"[sessions]|revalidate_after = "1h""#,
         r#"2: sessions.revalidate_after: "1h" is out of range: write "0s" to "10m" (0s checks on every request; longer trusts the cache too long)"#,
     ),

@@ -66,7 +66,7 @@ fn all_other_keys_are_applied() {
          trusted_proxies = [\"10.0.0.0/8\"]\nlameduck = \"1s\"\ndrain_timeout = \"1s\"\nkeepalive_timeout = \"7s\"\n\
          proxy_protocol_from = [\"unix:\", \"10.0.0.1\"]\nh2c = true\nhealth_path = \"/healthz\"\n\
          [server.limits]\nconnections = 5\nconnections_per_ip = 4\nheader_bytes = \"2KiB\"\nheader_deadline = \"2s\"\n\
-         [vault]\npool_size = 3\n[sessions]\nrevalidate_after = \"1s\"\nvault_outage_grace = \"1s\"\nidle_timeout = \
+         [vault]\npool_size = 3\naudit_retention = \"400d\"\n[sessions]\nrevalidate_after = \"1s\"\nvault_outage_grace = \"1s\"\nidle_timeout = \
          \"1d\"\n\
          absolute_timeout = \"2d\"\nstream_lease = \"2s\"\n[tokens]\nissuer = \"https://c.test\"\naudience = \"x\"\n\
          algorithm = \"ES256\"\naccess_ttl = \"1m\"\nrefresh_grace = \"1s\"\n\
