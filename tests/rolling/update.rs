@@ -113,6 +113,21 @@ async fn rolling_update_is_invisible_to_clients() {
         }
         assert_eq!(try_refresh(running[2].address, &tokens.refresh).await.status, 401);
     }
+    // Audit rows that the previous release wrote during the update are in the chain.
+    let check = || fleet.run(Release::This, &["vault", "audit", "--verify"], "");
+    assert_eventually("every row is linked", Duration::from_secs(30), async || {
+        let printed = check();
+        printed.starts_with("the audit trail is whole: ") && !printed.contains("not linked")
+    })
+    .await;
+    let rows = fleet.run(Release::This, &["vault", "audit", "--all", "--json"], "");
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&rows).expect("JSON");
+    let linked = |actor_is_known: bool| {
+        let is_of =
+            |row: &&serde_json::Value| row["position"].is_u64() && row["actor"].is_string() == actor_is_known;
+        rows.iter().filter(is_of).count()
+    };
+    assert!(linked(true) > 0 && linked(false) > 0, "{rows:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

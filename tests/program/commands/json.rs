@@ -55,9 +55,25 @@ async fn listings_are_one_json_array_on_request() {
             (&users[0]["id"], &json!("127.0.0.1"))
         );
     }
-    let events = array(&house.run(&["vault", "audit", "--json", "--limit", "2"]).good());
+    let events = array(&house.run(&["vault", "audit", "--json", "--limit", "2", "--user", "ada"]).good());
     assert_eq!(events.len(), 2);
-    assert_eq!(keys(&events[0]), ["address", "at", "event", "session", "user_id"]);
+    assert_eq!(
+        keys(&events[0]),
+        [
+            "actor",
+            "address",
+            "at",
+            "cause",
+            "event",
+            "name_digest",
+            "outcome",
+            "position",
+            "request_id",
+            "session",
+            "times",
+            "user_id"
+        ]
+    );
     serving.stop();
 }
 

@@ -65,7 +65,7 @@ async fn restored_vault_ends_sessions_that_it_does_not_know() {
     let app = TestApp::start().await;
     let redis = RedisServer::start(NONE).await;
     let known = async |count| redis.ask::<u64>(&["DBSIZE"]).await == count;
-    let soon = std::time::Duration::from_secs(20);
+    let soon = Duration::from_secs(20);
     let house =
         House::new(app.address(), &format!("[sessions]\nurl = \"redis://127.0.0.1:{}/0\"\n", redis.port));
     house.add("ada", &[]);
@@ -111,7 +111,7 @@ async fn rotated_key_is_published_and_invalidates_no_token() {
             .as_array()
             .is_some_and(|keys| keys.len() == 2 && keys.iter().any(|key| key["kid"] == words[1]))
     };
-    let patience = std::time::Duration::from_secs(20);
+    let patience = Duration::from_secs(20);
     assert_eventually("the new key is published", patience, published).await;
     assert_eq!(gateway.get("/", &tokens.access).await.status, 200);
     Tokens::of(&gateway.refresh(&tokens.refresh).await);
@@ -256,4 +256,26 @@ async fn audit_verify_finds_what_was_altered_behind_its_back() {
     house.run(&["vault", "audit", "--verify"]).good();
     let complaint = house.run(&["vault", "audit", "--verify", "--since", "24h"]).complaint();
     assert!(complaint.contains("takes a head"), "{complaint}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chain_of_two_gateways_is_whole_after_one_was_killed() {
+    let app = TestApp::start().await;
+    let house = House::new(app.address(), "");
+    house.add("ada", &["admin"]);
+    let gateway = house.serve();
+    for round in 0..3 {
+        let mut killed = house.serve();
+        for _ in 0..4 {
+            gateway.login("ada").await;
+            killed.login("ada").await;
+        }
+        // It may be linking now: nobody waits for that.
+        killed.process.kill();
+        gateway.login("ada").await;
+        let printed = checked(&house).await;
+        assert!(printed.starts_with("the audit trail is whole: "), "round {round}: {printed}");
+    }
+    let listed = house.run(&["vault", "audit", "--all"]).good();
+    assert_eq!(listed.lines().filter(|line| line.contains("\tlogin\t")).count(), 27);
 }
