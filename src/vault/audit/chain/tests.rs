@@ -145,7 +145,7 @@ fn kept_head_finds_a_chain_that_was_cut_or_written_anew() {
     let kept = linked[3].point;
     assert_eq!(check(&key, &whole, &linked, Some(kept)), Ok(whole.head.point));
     // An older head with the rows of its time, as in a backup: only the kept head tells.
-    let cut = Chain { head: key.seal_head(linked[1].point), ..whole.clone() };
+    let cut = Chain { head: key.seal_head(linked[1].point), ..whole };
     assert_eq!(check(&key, &cut, &linked[..2], None), Ok(linked[1].point));
     assert_eq!(check(&key, &cut, &linked[..2], Some(kept)), Err(Break::Truncated { head: 2, kept: 4 }));
     let (anew, other) = chain(&key, ChainPoint { position: 0, digest: [7; 32] }, 5);

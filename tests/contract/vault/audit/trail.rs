@@ -232,7 +232,9 @@ pub(crate) async fn two_gateways_link_one_chain(world: World) {
 }
 
 /// Statements that attack a chain of six rows, and what the check says.
-fn attacks() -> Vec<(&'static str, fn(&Break) -> bool)> {
+type Attack = (&'static str, fn(&Break) -> bool);
+
+fn attacks() -> Vec<Attack> {
     vec![
         ("UPDATE audit SET cause = 'pwe' WHERE position = 3", |found| {
             matches!(found, Break::Altered { position: 3, .. })
