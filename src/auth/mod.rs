@@ -55,8 +55,9 @@ pub use factors::pending::{
     Browser, FinishedSignIn, PENDING_LIFE, PendingSignIn, SecondFactor, SignInStep, WaitingSignIn,
 };
 pub use factors::step_up::{StepUpProof, StepUpWays};
-pub use mail::outbox::{Letterhead, send_mails};
+pub use mail::outbox::{Composer, Draft, Letterhead, send_mails};
 pub use mail::reset::{LINK_LIFE, LinkUse, OpenedLink, ResetRequest, link_url, new_link};
+pub use mail::verification::{OpenedVerification, VerificationRequest};
 pub use providers::account::FRESH;
 pub use providers::logout::{LoggedOut, OpenedBy, SignOutAtProvider};
 pub use providers::sign_in::{BegunFlow, ProviderSignIn};

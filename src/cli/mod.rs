@@ -179,7 +179,8 @@ impl Command {
     const fn needs(&self) -> &'static [&'static str] {
         match self {
             Self::User(user::Command::Add { .. } | user::Command::Passwd { .. }) => &["vault", "login"],
-            Self::User(user::Command::Invite(_) | user::Command::Reset(_)) => &["vault", "server"],
+            Self::User(user::Command::Invite(_)) => &["vault", "server", "mail", "brand"],
+            Self::User(user::Command::Reset(_)) => &["vault", "server"],
             Self::User(user::Command::Link { .. } | user::Command::Unlink { .. }) => &["vault", "providers"],
             Self::User(user::Command::Unlock { .. }) => &["vault", "sessions"],
             Self::User(user::Command::Import(_)) | Self::Vault(vault::Command::Passwords { .. }) => {

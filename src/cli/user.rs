@@ -44,7 +44,7 @@ pub(super) enum Command {
         #[command(flatten)]
         source: PasswordSource,
     },
-    /// Add a user without a password, and print a link with which the user sets one.
+    /// Add a user without a password, and send a link with which the user sets one; without [mail] the link is printed.
     Invite(invite::InviteOptions),
     /// List users in the order of their login names.
     List {

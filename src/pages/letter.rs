@@ -1,6 +1,8 @@
 //! Mails: texts from the templates of the pages, in their languages. Plain text and HTML say the same; nothing is loaded from
 //! elsewhere.
 
+use std::time::Duration;
+
 use askama::Template;
 
 use super::Language;
@@ -17,6 +19,24 @@ pub enum Notice<'a> {
         user: &'a str,
         /// Whether only the browser that asked for it can use it.
         is_bound: bool,
+    },
+    /// A link to verify the address.
+    Verification {
+        /// The link.
+        url: &'a str,
+        /// Login name.
+        user: &'a str,
+        /// Whether only the browser that asked for it can use it.
+        is_bound: bool,
+    },
+    /// A link to set the first password.
+    Invitation {
+        /// The link.
+        url: &'a str,
+        /// Login name.
+        user: &'a str,
+        /// Time for which it can be used.
+        life: Duration,
     },
     /// The password was changed.
     PasswordChanged {
@@ -56,7 +76,7 @@ struct PlainTemplate<'a> {
     site: &'a str,
     text: &'a str,
     link: Option<(&'a str, &'a str)>,
-    rest: &'a [&'a str],
+    rest: &'a [String],
 }
 
 #[derive(Template)]
@@ -68,25 +88,38 @@ struct HtmlTemplate<'a> {
     site: &'a str,
     text: &'a str,
     link: Option<(&'a str, &'a str)>,
-    rest: &'a [&'a str],
+    rest: &'a [String],
 }
 
 /// Renders a mail.
 pub fn letter(notice: Notice<'_>, sender: Sender<'_>) -> LetterTexts {
     let Sender { brand, site, language } = sender;
-    let t = Text::of(language).links;
+    let texts = Text::of(language);
+    let t = texts.links;
     let (subject, text, link, rest) = match notice {
         Notice::Reset { url, user, is_bound } => {
-            let mut rest = vec![t.mail_reset_life];
+            let mut rest = vec![t.mail_reset_life.to_owned()];
             if is_bound {
-                rest.push(t.mail_reset_bound);
+                rest.push(t.mail_reset_bound.to_owned());
             }
-            rest.push(t.mail_reset_not_you);
+            rest.push(t.mail_reset_not_you.to_owned());
             ((t.mail_reset)(brand), (t.mail_reset_text)(user, brand), Some((t.new_password, url)), rest)
+        }
+        Notice::Verification { url, user, is_bound } => {
+            let mut rest = vec![t.mail_reset_life.to_owned()];
+            if is_bound {
+                rest.push(t.mail_reset_bound.to_owned());
+            }
+            rest.push(t.mail_verify_not_you.to_owned());
+            ((t.mail_verify)(brand), (t.mail_verify_text)(user, brand), Some((t.verify, url)), rest)
+        }
+        Notice::Invitation { url, user, life } => {
+            let rest = vec![(t.mail_invite_life)(&(texts.span)(life)), t.mail_invite_not_you.to_owned()];
+            ((t.mail_invite)(brand), (t.mail_invite_text)(user, brand), Some((t.new_password, url)), rest)
         }
         Notice::PasswordChanged { user } => {
             let text = (t.mail_changed_text)(user, brand);
-            ((t.mail_changed)(brand), text, None, vec![t.mail_changed_not_you])
+            ((t.mail_changed)(brand), text, None, vec![t.mail_changed_not_you.to_owned()])
         }
         Notice::Test => ((t.mail_test)(brand), (t.mail_test_text)(brand), None, Vec::new()),
     };

@@ -26,7 +26,7 @@ pub use view::{
     Framed, Interrupted, LinkEnd, LinkEndPage, LinkPage, LinkedAccount, NotForwarded, Page, PasskeyPage,
     PasswordHints, PasswordPage, PasswordProblem, Person, Program, ProviderButton, RecoveryCodesPage, Resend,
     ResetPage, ResetProblem, SignIn, SignInFields, SignInProblem, SignOut, SignedIn, SignedOut, StepUpPage,
-    StillSignedIn, TotpPage,
+    StillSignedIn, TotpPage, VerifyPage,
 };
 
 /// Header fields of every page.

@@ -19,7 +19,7 @@ use super::{Brand, Language};
 use crate::clock::Timestamp;
 use crate::error::PasswordFault;
 use factors::{FactorTemplate, PasskeyTemplate, RecoveryCodesTemplate, StepUpTemplate, TotpTemplate};
-use links::{LinkEndTemplate, LinkTemplate, ResetTemplate};
+use links::{LinkEndTemplate, LinkTemplate, ResetTemplate, VerifyTemplate};
 
 /// A whole page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,7 @@ pub fn render(page: &Page<'_>, brand: &Brand, language: Language) -> Html {
         Page::Passkey(page) => PasskeyTemplate { frame, page }.render(),
         Page::Reset(page) => ResetTemplate { frame, page }.render(),
         Page::Link(page) => LinkTemplate { frame, page }.render(),
+        Page::Verify(page) => VerifyTemplate { frame, page }.render(),
         Page::LinkEnd(page) => LinkEndTemplate { frame, page }.render(),
         Page::Error(page) => ErrorTemplate { frame, page }.render(),
         Page::FormInterrupted(page) => InterruptedTemplate { frame, page }.render(),

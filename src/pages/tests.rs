@@ -96,6 +96,7 @@ fn pages() -> Vec<Page<'static>> {
         name: Some(HOSTILE),
         email: Some(HOSTILE),
         email_verified: true,
+        verify: Some(HOSTILE),
         roles: &[HOSTILE, HOSTILE],
         factors,
         accounts,

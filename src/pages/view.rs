@@ -14,7 +14,7 @@ pub use factors::{
     TotpPage,
 };
 
-pub use links::{LinkEnd, LinkEndPage, LinkPage, ResetPage, ResetProblem};
+pub use links::{LinkEnd, LinkEndPage, LinkPage, ResetPage, ResetProblem, VerifyPage};
 
 /// A page for a user.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub enum Page<'a> {
     Reset(ResetPage<'a>),
     /// Form to which such a link leads.
     Link(LinkPage<'a>),
+    /// Form that confirms an address.
+    Verify(VerifyPage<'a>),
     /// End of a link.
     LinkEnd(LinkEndPage<'a>),
     /// Error page.
@@ -243,6 +245,8 @@ pub struct AccountPage<'a> {
     pub email: Option<&'a str>,
     /// Whether the address is known to belong to the user.
     pub email_verified: bool,
+    /// URL to post for a mail that verifies the address; `None` if it is verified, or no mails are sent.
+    pub verify: Option<&'a str>,
     /// Names of the roles.
     pub roles: &'a [&'a str],
     /// Second factors.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::{Ended, VaultError};
 use crate::id::{MailId, UserId};
-use crate::identity::Epoch;
+use crate::identity::{Email, Epoch};
 use crate::secret::Secret;
 
 /// Time for which a message that was sent or given up stays listed. Its content is deleted at once.
@@ -74,6 +74,8 @@ pub enum LinkPurpose {
     Reset,
     /// The first password of a new user.
     Invitation,
+    /// The proof that an e-mail address belongs to its user.
+    Verification,
 }
 
 impl LinkPurpose {
@@ -82,6 +84,7 @@ impl LinkPurpose {
         match self {
             Self::Reset => "reset",
             Self::Invitation => "invitation",
+            Self::Verification => "verification",
         }
     }
 
@@ -90,12 +93,20 @@ impl LinkPurpose {
         match self {
             Self::Reset => "reset_link_made",
             Self::Invitation => "invitation_made",
+            Self::Verification => "verification_link_made",
         }
+    }
+
+    /// Returns whether such a link sets a password.
+    pub const fn sets_password(self) -> bool {
+        matches!(self, Self::Reset | Self::Invitation)
     }
 
     /// Reads a stored name.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Reset, Self::Invitation].into_iter().find(|purpose| purpose.as_str() == text)
+        [Self::Reset, Self::Invitation, Self::Verification]
+            .into_iter()
+            .find(|purpose| purpose.as_str() == text)
     }
 }
 
@@ -110,6 +121,8 @@ pub struct NewLink {
     pub user_id: UserId,
     /// SHA-256 of the secret of the browser that asked for it; `None` if any browser may use it.
     pub browser: Option<[u8; 32]>,
+    /// Address that it is sent to, which its use verifies; `None` if it is not sent.
+    pub email: Option<Email>,
     /// Time for which it can be used.
     pub life: Duration,
     /// Maximum number of links of this user and purpose at one time, with this one.
@@ -125,6 +138,8 @@ pub struct Link {
     pub user_id: UserId,
     /// SHA-256 of the secret of the browser that asked for it; `None` if any browser may use it.
     pub browser: Option<[u8; 32]>,
+    /// Address that it was sent to.
+    pub email: Option<Email>,
     /// Epoch of the user when it was made. Another one voids it.
     pub epoch: Epoch,
 }
@@ -139,14 +154,18 @@ pub trait Mail: Send + Sync {
     async fn add_link(&self, link: &NewLink, mail: Option<&NewMail>) -> Result<bool, VaultError>;
     /// Returns the link with this SHA-256 of its token; `None` if it was used, has expired, or is void.
     async fn link(&self, digest: [u8; 32]) -> Result<Option<Link>, VaultError>;
-    /// Uses a link, once: sets the password and ends every session of the user and every other link of the user. Returns `None`,
-    /// and changes nothing, if the link was used, has expired, or is void.
+    /// Uses a link, once: sets the password, verifies the address that the link was sent to, and ends every session of the user and
+    /// every other link of the user. Returns `None`, and changes nothing, if the link was used, has expired, is void, or sets no
+    /// password.
     async fn set_password_by_link(
         &self,
         digest: [u8; 32],
         new: &Secret<String>,
         mail: Option<&NewMail>,
     ) -> Result<Option<Ended>, VaultError>;
+    /// Uses a link, once, to verify the address that it was sent to. Returns `None`, and changes nothing, if the link was used, has
+    /// expired, is void, sets a password, or if the user has another address now.
+    async fn verify_email_by_link(&self, digest: [u8; 32]) -> Result<Option<Ended>, VaultError>;
     /// Stores a message that tells of nothing in the vault.
     async fn add(&self, mail: &NewMail) -> Result<(), VaultError>;
     /// Returns messages that are to be sent now, at most `limit`, those first that have waited longest. Nobody else gets them for

@@ -253,6 +253,10 @@ impl Mail for Metered<dyn Mail> {
         self.timed(Query::ChangeUser, self.inner.set_password_by_link(digest, new, mail)).await
     }
 
+    async fn verify_email_by_link(&self, digest: [u8; 32]) -> Result<Option<Ended>, VaultError> {
+        self.timed(Query::ChangeUser, self.inner.verify_email_by_link(digest)).await
+    }
+
     async fn add(&self, mail: &NewMail) -> Result<(), VaultError> {
         self.timed(Query::Outbox, self.inner.add(mail)).await
     }

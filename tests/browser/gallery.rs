@@ -12,14 +12,15 @@ use doorward::factor::{QrCode, qr_code};
 use doorward::pages::NotForwarded::CookiesOmitted;
 use doorward::pages::{
     ASSET_HEADERS, Account, AccountPage, Brand, CrossSite, Device, ErrorPage, FactorItem, FactorPage,
-    FactorProblem, FactorSection, Framed, HEADERS, Interrupted, Language, LinkedAccount, Page, PasskeyPage,
-    PasswordHints, PasswordPage, PasswordProblem, Program, ProviderButton, RecoveryCodesPage, Resend, SignIn,
-    SignInFields, SignInProblem, SignOut, SignedIn, SignedOut, StepUpPage, StillSignedIn, TotpPage, render,
+    FactorProblem, FactorSection, Framed, HEADERS, Interrupted, Language, LinkedAccount, Page, PasswordHints,
+    PasswordPage, PasswordProblem, Program, ProviderButton, RecoveryCodesPage, Resend, SignIn, SignInFields,
+    SignInProblem, SignOut, SignedIn, SignedOut, StepUpPage, StillSignedIn, TotpPage, render,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 mod links;
+mod passkeys;
 
 const NOW: Timestamp = Timestamp::from_secs(1_790_000_000);
 
@@ -55,6 +56,9 @@ pub(crate) const NAMES: &[&str] = &[
     "link-done",
     "link-invalid",
     "link-elsewhere",
+    "verify",
+    "verify-sent",
+    "verify-done",
     "signed-in",
     "signed-out",
     "signed-out-pending",
@@ -122,19 +126,6 @@ fn sign_in_with<'a>(
 
 /// Options and state of a request to a passkey. The pages of the gallery make no real one.
 const PASSKEY: (&str, &str) = (r#"{"challenge":"AAAA","rpId":"example.com"}"#, "state");
-
-fn passkey(is_offer: bool) -> Page<'static> {
-    Page::Passkey(PasskeyPage {
-        action: "/auth/passkey",
-        csrf: "csrf",
-        user: "ada",
-        return_to: is_offer.then_some("/reports"),
-        later: "/auth/account#factors",
-        is_offer,
-        passkey: Some(PASSKEY),
-        problem: None,
-    })
-}
 
 fn password(problem: Option<PasswordProblem>, done: bool) -> Page<'static> {
     Page::Password(PasswordPage { account: ACCOUNT, action: "/auth/password", rules: &RULES, problem, done })
@@ -314,6 +305,7 @@ fn account<'a>(
         name: Some("Ada Lovelace"),
         email: Some("ada.lovelace@analytical-engine.example.org"),
         email_verified: true,
+        verify: None,
         roles: &["admin", "analytical-engine:operate", "staff"],
         change_password: "/auth/password",
         rules: &RULES,
@@ -359,6 +351,7 @@ pub(crate) fn html(name: &str, brand: &Brand, language: Language) -> Option<Stri
             older_devices: Some("/auth/account?devices_after=c#devices"),
             older_programs: Some("/auth/account?programs_after=d#programs"),
             email_verified: false,
+            verify: Some("/auth/email"),
             ..account(&list[1..3], &programs, &accounts, &no_factors)
         }),
         "factor" => factor(None),
@@ -366,8 +359,8 @@ pub(crate) fn html(name: &str, brand: &Brand, language: Language) -> Option<Stri
         "step-up" => step_up(false, &labels),
         "step-up-factor" => step_up(true, &[]),
         "totp" => totp(&qr),
-        "passkey" => passkey(false),
-        "passkey-offer" => passkey(true),
+        "passkey" => passkeys::page(false),
+        "passkey-offer" => passkeys::page(true),
         "recovery-codes" => Page::RecoveryCodes(RecoveryCodesPage {
             codes: &["ABCD-EFGH-JKLM-NPQR", "STUV-WXYZ-2345-6789", "HJKL-MNPQ-RSTU-VWXY"],
             go_on: "/auth/account#factors",

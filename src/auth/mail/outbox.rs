@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::{Auth, Settings};
-use crate::id::{MailId, UserId};
+use crate::clock::Timestamp;
+use crate::id::{MailId, Random, UserId};
 use crate::identity::Email;
 use crate::mail::{ATTEMPT, Letter, MailError, Mailer, Message};
 use crate::metrics::MailResult;
@@ -50,30 +51,69 @@ pub struct Letterhead {
 }
 
 /// A message to be written: what it tells, and to whom.
-pub(crate) struct Draft<'a> {
-    pub(crate) kind: &'static str,
-    pub(crate) user: UserId,
-    pub(crate) to: &'a Email,
-    pub(crate) life: Duration,
-    pub(crate) notice: Notice<'a>,
+#[derive(Debug)]
+pub struct Draft<'a> {
+    /// Stable name of what it tells of, for the log.
+    pub kind: &'static str,
+    /// User concerned.
+    pub user: UserId,
+    /// Recipient.
+    pub to: &'a Email,
+    /// Time for which sending is tried.
+    pub life: Duration,
+    /// What it tells.
+    pub notice: Notice<'a>,
+}
+
+/// What a message is made with.
+#[derive(Clone, Copy)]
+pub struct Composer<'a> {
+    /// Source of its id.
+    pub random: &'a dyn Random,
+    /// Seals it.
+    pub master: &'a MasterSecret,
+    /// Its date.
+    pub now: Timestamp,
+    /// Address of the sender.
+    pub from: &'a Email,
+    /// Name of the sender.
+    pub brand: &'a str,
+}
+
+impl Composer<'_> {
+    /// Makes a message for the outbox.
+    ///
+    /// # Errors
+    /// [`MailError::Unusable`]: no mail server takes the address.
+    pub fn compose(&self, draft: &Draft<'_>, letterhead: &Letterhead) -> Result<NewMail, MailError> {
+        let id = MailId::random(self.random);
+        let sender = Sender { brand: self.brand, site: &letterhead.site, language: letterhead.language };
+        let LetterTexts { subject, text, html } = letter(draft.notice, sender);
+        let content = Letter { sender: self.brand, subject: &subject, text, html };
+        let message = Message::new(id, self.now, self.from, draft.to, content)?;
+        let plain = serde_json::to_vec(&message).expect("strings serialise");
+        let sealed = self.master.seal(&plain, &sealed_name(id), self.random);
+        Ok(NewMail { id, kind: draft.kind, user: Some(draft.user), sealed, life: draft.life })
+    }
 }
 
 impl Auth {
     /// Makes a message for the outbox; `None` if no mail server takes the address.
     pub(crate) fn compose(
         &self,
-        draft: Draft<'_>,
+        draft: &Draft<'_>,
         letterhead: &Letterhead,
         mailer: &Mailer,
         settings: &Settings,
     ) -> Option<NewMail> {
-        let random = self.parts.random.as_ref();
-        let id = MailId::random(random);
-        let sender = Sender { brand: &settings.brand, site: &letterhead.site, language: letterhead.language };
-        let LetterTexts { subject, text, html } = letter(draft.notice, sender);
-        let content = Letter { sender: &settings.brand, subject: &subject, text, html };
-        let message = Message::new(id, self.vault_now(), &mailer.settings().from, draft.to, content);
-        let message = message.map_err(|error| {
+        let composer = Composer {
+            random: self.parts.random.as_ref(),
+            master: &self.parts.master,
+            now: self.vault_now(),
+            from: &mailer.settings().from,
+            brand: &settings.brand,
+        };
+        let made = composer.compose(draft, letterhead).map_err(|error| {
             tracing::warn!(
                 reason = "mail_not_made",
                 kind = draft.kind,
@@ -82,9 +122,7 @@ impl Auth {
                 "a mail could not be made: correct the e-mail address of the user, or mail.from"
             );
         });
-        let plain = serde_json::to_vec(&message.ok()?).expect("strings serialise");
-        let sealed = self.parts.master.seal(&plain, &sealed_name(id), random);
-        Some(NewMail { id, kind: draft.kind, user: Some(draft.user), sealed, life: draft.life })
+        made.ok()
     }
 
     /// Sends what this gateway has written without waiting for the next look.

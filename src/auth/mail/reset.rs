@@ -84,6 +84,7 @@ pub fn new_link(
         purpose,
         user_id: user.id,
         browser: browser.map(browser_digest),
+        email: None,
         life,
         max_open: MAX_LINKS,
     };
@@ -157,6 +158,7 @@ impl Auth {
         if self.known_device(&user.login, &request.devices).is_some_and(|device| device.user == user.id) {
             link.max_open = MAX_LINKS_KNOWN;
         }
+        link.email = Some(email.clone());
         let url = link_url(&request.letterhead.base, &token);
         let draft = Draft {
             kind: "reset",
@@ -169,7 +171,7 @@ impl Auth {
                 is_bound: browser.is_some(),
             },
         };
-        let Some(mail) = self.compose(draft, &request.letterhead, mailer, settings) else { return Ok(()) };
+        let Some(mail) = self.compose(&draft, &request.letterhead, mailer, settings) else { return Ok(()) };
         match self.parts.vault.mail.add_link(&link, Some(&mail)).await {
             Ok(true) => self.mail_written(),
             Ok(false) => {
@@ -206,19 +208,35 @@ impl Auth {
         browser: Option<&str>,
         settings: &Settings,
     ) -> Result<OpenedLink, Refusal> {
+        let (purpose, user, _) = self.link_of_browser(token, browser).await?;
+        if !purpose.sets_password() {
+            return Err(LinkRefusal::Invalid.into());
+        }
+        let alone = settings.password_rules.min_length;
+        let factors = self.at_vault(self.parts.vault.factors.of_user(user.id)).await?;
+        let min_length = settings.factor.min_password_length(alone, &user.roles, factors.is_enrolled());
+        Ok(OpenedLink { purpose, user, min_length })
+    }
+
+    /// Returns what a link allows in this browser, its user, and the address that it was sent to.
+    ///
+    /// # Errors
+    /// `Link`, `StoreUnavailable`.
+    pub(super) async fn link_of_browser(
+        &self,
+        token: &str,
+        browser: Option<&str>,
+    ) -> Result<(LinkPurpose, User, Option<Email>), Refusal> {
         self.vault_at_hand()?;
         let invalid = || Refusal::from(LinkRefusal::Invalid);
         let found = self.at_vault(self.parts.vault.mail.link(sha256(token.as_bytes()))).await?;
-        let Link { purpose, user_id, browser: bound, epoch } = found.ok_or_else(invalid)?;
+        let Link { purpose, user_id, browser: bound, email, epoch } = found.ok_or_else(invalid)?;
         if bound.is_some() && bound != browser.map(browser_digest) {
             return Err(LinkRefusal::OtherBrowser.into());
         }
         let user = self.at_vault(self.parts.vault.users.find(&UserKey::Id(user_id))).await?;
         let user = user.filter(|user| !user.disabled && user.epoch == epoch).ok_or_else(invalid)?;
-        let alone = settings.password_rules.min_length;
-        let factors = self.at_vault(self.parts.vault.factors.of_user(user.id)).await?;
-        let min_length = settings.factor.min_password_length(alone, &user.roles, factors.is_enrolled());
-        Ok(OpenedLink { purpose, user, min_length })
+        Ok((purpose, user, email))
     }
 
     /// Sets a password by a link, once, and ends every session of the user. The user is not signed in.
@@ -247,7 +265,7 @@ impl Auth {
             let mail = settings.mail.as_ref().zip(email).and_then(|(mailer, to)| {
                 let notice = Notice::PasswordChanged { user: user.login.as_str() };
                 let draft = Draft { kind: "password_changed", user: user.id, to, life: NOTICE_LIFE, notice };
-                auth.compose(draft, &letterhead, mailer, &settings)
+                auth.compose(&draft, &letterhead, mailer, &settings)
             });
             let setting = auth.parts.vault.mail.set_password_by_link(digest, &new, mail.as_ref());
             let ended = auth.at_vault(setting).await?.ok_or(LinkRefusal::Invalid)?;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::browser_page::{FORM, Links, page, password_rules, session_digest};
 use super::form::Form;
 use super::{Call, EndpointError, OwnResponse};
-use super::{factors, providers};
+use super::{email, factors, providers};
 use crate::auth::Auth;
 use crate::error::Refusal;
 use crate::id::SessionId;
@@ -82,6 +82,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
     let accounts = providers::linked(call, &identity, has_password).await?;
     let factors = factors::on_account(call, &identity).await?;
     let attributes = identity.attributes();
+    let verify = email::url(call.snapshot, attributes);
     let rules = password_rules(call, &identity).await?;
     let roles: Vec<&str> = identity.roles().iter().map(|role| role.as_str()).collect();
     let content = Page::Account(AccountPage {
@@ -89,6 +90,7 @@ pub(super) async fn show(call: &mut Call<'_>) -> Result<OwnResponse, EndpointErr
         name: attributes.name().map(|name| name.as_str()),
         email: attributes.email().map(|email| email.as_str()),
         email_verified: attributes.email_verified(),
+        verify: verify.as_deref(),
         roles: &roles,
         factors: &factors,
         accounts: &accounts,

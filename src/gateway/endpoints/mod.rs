@@ -32,6 +32,7 @@ use sessions::Which;
 
 mod account;
 mod browser_page;
+mod email;
 mod factors;
 mod form;
 pub(crate) mod health;
@@ -47,8 +48,9 @@ mod reset;
 mod sessions;
 
 /// Paths that are HTML pages on `GET`.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "/account",
+    "/email/link",
     "/login",
     "/login/enrol",
     "/login/factor",
@@ -177,6 +179,11 @@ async fn route(mut call: Call<'_>, method: &Method, path: &str) -> Result<OwnRes
         ("/reset/link", &Method::GET) => reset::show_link(&mut call).await,
         ("/reset/link", &Method::POST) if is_form => reset::use_form(&mut call).await,
         ("/reset/link", &Method::POST) => reset::use_json(&mut call).await,
+        ("/email", &Method::POST) if is_form => email::request_form(&mut call).await,
+        ("/email", &Method::POST) => email::request_json(&mut call).await,
+        ("/email/link", &Method::GET) => email::show_link(&mut call).await,
+        ("/email/link", &Method::POST) if is_form => email::use_form(&mut call).await,
+        ("/email/link", &Method::POST) => Err(Refusal::MediaTypeUnsupported.into()),
         ("/me", &Method::GET) => me::show(&mut call).await,
         ("/account", &Method::GET) => account::show(&mut call).await,
         ("/sessions", &Method::GET) if wants_page => account::show(&mut call).await,
@@ -195,12 +202,13 @@ async fn route(mut call: Call<'_>, method: &Method, path: &str) -> Result<OwnRes
         ("/.well-known/jwks.json", &Method::GET) => {
             Ok(OwnResponse::jwks(&call.auth.jwks(), JWKS_MAX_AGE.as_secs()))
         }
-        ("/refresh" | "/logout-all" | "/totp/remove" | "/passkey/remove" | "/recovery-codes", _) => {
-            only("POST")
-        }
         (
-            "/login" | "/login/factor" | "/login/enrol" | "/logout" | "/passkey" | "/password" | "/reset"
-            | "/reset/link" | "/step-up" | "/totp",
+            "/email" | "/refresh" | "/logout-all" | "/totp/remove" | "/passkey/remove" | "/recovery-codes",
+            _,
+        ) => only("POST"),
+        (
+            "/email/link" | "/login" | "/login/factor" | "/login/enrol" | "/logout" | "/passkey"
+            | "/password" | "/reset" | "/reset/link" | "/step-up" | "/totp",
             _,
         ) => only("GET, HEAD, POST"),
         ("/account" | "/me" | "/sessions" | "/.well-known/jwks.json", _) => only("GET, HEAD"),

@@ -31,7 +31,7 @@ pub(super) fn url(snapshot: &Snapshot) -> Option<String> {
 
 /// Returns the head of a mail that this request causes. Its address is one of `server.public_urls`: that of the page, if it is one.
 /// A forged `Host` therefore chooses among them at most.
-fn letterhead(headers: &HeaderMap, snapshot: &Snapshot) -> Option<Letterhead> {
+pub(super) fn letterhead(headers: &HeaderMap, snapshot: &Snapshot) -> Option<Letterhead> {
     let urls = &snapshot.server.public_urls;
     let site = own_site(headers, snapshot).or_else(|| urls.first().map(String::as_str))?.to_owned();
     let base = format!("{site}{}", snapshot.server.auth_prefix);
@@ -39,7 +39,7 @@ fn letterhead(headers: &HeaderMap, snapshot: &Snapshot) -> Option<Letterhead> {
 }
 
 /// Returns the public URL that is the origin of the page with the form.
-fn own_site<'a>(headers: &HeaderMap, snapshot: &'a Snapshot) -> Option<&'a str> {
+pub(super) fn own_site<'a>(headers: &HeaderMap, snapshot: &'a Snapshot) -> Option<&'a str> {
     let origin = headers.get(header::ORIGIN)?.to_str().ok()?;
     snapshot.server.public_urls.iter().map(String::as_str).find(|url| *url == origin)
 }
@@ -236,7 +236,7 @@ fn link_page(
 }
 
 /// Returns the page of a link that cannot be used here.
-fn end_page(call: &Call<'_>, why: LinkRefusal) -> OwnResponse {
+pub(super) fn end_page(call: &Call<'_>, why: LinkRefusal) -> OwnResponse {
     let end = match why {
         LinkRefusal::Invalid => LinkEnd::Invalid,
         LinkRefusal::OtherBrowser => LinkEnd::OtherBrowser,

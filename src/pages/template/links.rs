@@ -4,7 +4,9 @@ use askama::Template;
 
 use super::{Frame, rounded_up};
 use crate::pages::text::Text;
-use crate::pages::view::{LinkEnd, LinkEndPage, LinkPage, PasswordProblem, ResetPage, ResetProblem};
+use crate::pages::view::{
+    LinkEnd, LinkEndPage, LinkPage, PasswordProblem, ResetPage, ResetProblem, VerifyPage,
+};
 
 #[derive(Template)]
 #[template(path = "reset.html")]
@@ -25,6 +27,24 @@ pub(super) struct LinkTemplate<'a> {
 pub(super) struct LinkEndTemplate<'a> {
     pub(super) frame: Frame<'a>,
     pub(super) page: &'a LinkEndPage<'a>,
+}
+
+#[derive(Template)]
+#[template(path = "verify.html")]
+pub(super) struct VerifyTemplate<'a> {
+    pub(super) frame: Frame<'a>,
+    pub(super) page: &'a VerifyPage<'a>,
+}
+
+impl VerifyTemplate<'_> {
+    /// Returns the reason why the form is shown again.
+    fn problem(&self) -> Option<String> {
+        self.page.is_expired.then(|| self.frame.t.form_expired.to_owned())
+    }
+
+    fn text(&self) -> String {
+        (self.frame.t.links.verify_text)(self.page.email, self.page.user)
+    }
 }
 
 impl ResetTemplate<'_> {
@@ -80,12 +100,22 @@ impl LinkEndTemplate<'_> {
         let t = self.frame.t.links;
         match self.page.end {
             LinkEnd::PasswordSet => (t.password_set, t.password_set_text),
+            LinkEnd::VerificationSent => (t.verify_sent, t.verify_sent_text),
+            LinkEnd::AddressVerified => (t.verified, t.verified_text),
             LinkEnd::Invalid => (t.invalid, t.invalid_text),
             LinkEnd::OtherBrowser => (t.other_browser, t.other_browser_text),
         }
     }
 
     fn is_good(&self) -> bool {
-        self.page.end == LinkEnd::PasswordSet
+        !matches!(self.page.end, LinkEnd::Invalid | LinkEnd::OtherBrowser)
+    }
+
+    const fn onward(&self) -> &'static str {
+        let t = self.frame.t.links;
+        match self.page.end {
+            LinkEnd::VerificationSent | LinkEnd::AddressVerified => t.to_account,
+            LinkEnd::PasswordSet | LinkEnd::Invalid | LinkEnd::OtherBrowser => t.to_sign_in,
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::HOSTILE;
 use crate::error::PasswordFault;
 use crate::pages::{
-    LinkEnd, LinkEndPage, LinkPage, Page, PasswordHints, PasswordProblem, ResetPage, ResetProblem,
+    LinkEnd, LinkEndPage, LinkPage, Page, PasswordHints, PasswordProblem, ResetPage, ResetProblem, VerifyPage,
 };
 
 pub(super) fn pages() -> Vec<Page<'static>> {
@@ -36,6 +36,16 @@ pub(super) fn pages() -> Vec<Page<'static>> {
             problem,
         })
     };
+    let verify = |is_expired| {
+        Page::Verify(VerifyPage {
+            action: HOSTILE,
+            csrf: HOSTILE,
+            token: HOSTILE,
+            user: HOSTILE,
+            email: HOSTILE,
+            is_expired,
+        })
+    };
     let end = |end, again| Page::LinkEnd(LinkEndPage { end, sign_in: HOSTILE, again });
     let wait = Duration::from_secs(90);
     vec![
@@ -52,6 +62,10 @@ pub(super) fn pages() -> Vec<Page<'static>> {
         link(false, Some(PasswordProblem::TooMany(wait))),
         link(false, Some(PasswordProblem::Unavailable)),
         link(false, Some(PasswordProblem::FormExpired)),
+        verify(true),
+        verify(false),
+        end(LinkEnd::VerificationSent, None),
+        end(LinkEnd::AddressVerified, None),
         end(LinkEnd::PasswordSet, None),
         end(LinkEnd::Invalid, Some(HOSTILE)),
         end(LinkEnd::Invalid, None),

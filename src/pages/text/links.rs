@@ -28,12 +28,28 @@ pub(in crate::pages) struct LinkText {
     pub(in crate::pages) other_browser_text: &'static str,
     pub(in crate::pages) again: &'static str,
 
+    /// Button on the account page, title of the page of its link, and of that page's button.
+    pub(in crate::pages) verify: &'static str,
+    pub(in crate::pages) verify_text: fn(&str, &str) -> String,
+    pub(in crate::pages) verified: &'static str,
+    pub(in crate::pages) verified_text: &'static str,
+    pub(in crate::pages) verify_sent: &'static str,
+    pub(in crate::pages) verify_sent_text: &'static str,
+    pub(in crate::pages) to_account: &'static str,
+
     /// Subjects take the name of the site; texts the login name, where there is one, and the name of the site.
     pub(in crate::pages) mail_reset: fn(&str) -> String,
     pub(in crate::pages) mail_reset_text: fn(&str, &str) -> String,
     pub(in crate::pages) mail_reset_life: &'static str,
     pub(in crate::pages) mail_reset_bound: &'static str,
     pub(in crate::pages) mail_reset_not_you: &'static str,
+    pub(in crate::pages) mail_verify: fn(&str) -> String,
+    pub(in crate::pages) mail_verify_text: fn(&str, &str) -> String,
+    pub(in crate::pages) mail_verify_not_you: &'static str,
+    pub(in crate::pages) mail_invite: fn(&str) -> String,
+    pub(in crate::pages) mail_invite_text: fn(&str, &str) -> String,
+    pub(in crate::pages) mail_invite_life: fn(&str) -> String,
+    pub(in crate::pages) mail_invite_not_you: &'static str,
     pub(in crate::pages) mail_changed: fn(&str) -> String,
     pub(in crate::pages) mail_changed_text: fn(&str, &str) -> String,
     pub(in crate::pages) mail_changed_not_you: &'static str,
@@ -70,6 +86,16 @@ pub(super) const ENGLISH: LinkText = LinkText {
                          ask for a new link from here.",
     again: "Ask for a new link",
 
+    verify: "Verify this address",
+    verify_text: |email, user| {
+        format!("Does {email} belong to you, the owner of the account {user}? Then confirm it.")
+    },
+    verified: "Address verified",
+    verified_text: "Your e-mail address is verified. If you forget your password, you get a link there.",
+    verify_sent: "Look into your mailbox",
+    verify_sent_text: "A mail with a link is on its way to you. Open it in this browser within 15 minutes.",
+    to_account: "To your account",
+
     mail_reset: |brand| format!("{brand}: set a new password"),
     mail_reset_text: |user, brand| {
         format!(
@@ -79,6 +105,17 @@ pub(super) const ENGLISH: LinkText = LinkText {
     mail_reset_life: "The link works once, for 15 minutes.",
     mail_reset_bound: "Open it in the browser in which you asked for it; it does not work in another one.",
     mail_reset_not_you: "If it was not you, you need not do anything: your password stays as it is.",
+    mail_verify: |brand| format!("{brand}: verify your e-mail address"),
+    mail_verify_text: |user, brand| {
+        format!("Is this the address of your account {user} at {brand}? Then open this link and confirm it:")
+    },
+    mail_verify_not_you: "If you have no such account, you need not do anything.",
+    mail_invite: |brand| format!("{brand}: you are invited"),
+    mail_invite_text: |user, brand| {
+        format!("You were invited to {brand}. Your user name is {user}. Set your password with this link:")
+    },
+    mail_invite_life: |span| format!("The link works once, for {span}."),
+    mail_invite_not_you: "If you do not know what this is about, you need not do anything.",
     mail_changed: |brand| format!("{brand}: your password was changed"),
     mail_changed_text: |user, brand| {
         format!(
@@ -121,6 +158,16 @@ pub(super) const GERMAN: LinkText = LinkText {
                          Öffnen Sie ihn dort, oder fordern Sie von hier einen neuen an.",
     again: "Neuen Link anfordern",
 
+    verify: "Diese Adresse bestätigen",
+    verify_text: |email, user| {
+        format!("Gehört {email} Ihnen, und das Konto {user} auch? Dann bestätigen Sie es.")
+    },
+    verified: "Adresse bestätigt",
+    verified_text: "Ihre E-Mail-Adresse ist bestätigt. Wenn Sie Ihr Passwort vergessen, erhalten Sie dort einen Link.",
+    verify_sent: "Sehen Sie in Ihr Postfach",
+    verify_sent_text: "Eine E-Mail mit einem Link ist unterwegs zu Ihnen. Öffnen Sie ihn in diesem Browser innerhalb von 15 Minuten.",
+    to_account: "Zu Ihrem Konto",
+
     mail_reset: |brand| format!("{brand}: neues Passwort setzen"),
     mail_reset_text: |user, brand| {
         format!(
@@ -131,6 +178,21 @@ pub(super) const GERMAN: LinkText = LinkText {
     mail_reset_life: "Der Link gilt einmal, für 15 Minuten.",
     mail_reset_bound: "Öffnen Sie ihn in dem Browser, in dem Sie ihn angefordert haben; in einem anderen gilt er nicht.",
     mail_reset_not_you: "Waren Sie es nicht, brauchen Sie nichts zu tun: Ihr Passwort bleibt, wie es ist.",
+    mail_verify: |brand| format!("{brand}: E-Mail-Adresse bestätigen"),
+    mail_verify_text: |user, brand| {
+        format!(
+            "Ist dies die Adresse Ihres Kontos {user} bei {brand}? Dann öffnen Sie diesen Link und bestätigen Sie es:"
+        )
+    },
+    mail_verify_not_you: "Haben Sie kein solches Konto, brauchen Sie nichts zu tun.",
+    mail_invite: |brand| format!("{brand}: Einladung"),
+    mail_invite_text: |user, brand| {
+        format!(
+            "Sie wurden zu {brand} eingeladen. Ihr Benutzername ist {user}. Setzen Sie Ihr Passwort mit diesem Link:"
+        )
+    },
+    mail_invite_life: |span| format!("Der Link gilt einmal, für {span}."),
+    mail_invite_not_you: "Wissen Sie nicht, worum es geht, brauchen Sie nichts zu tun.",
     mail_changed: |brand| format!("{brand}: Ihr Passwort wurde geändert"),
     mail_changed_text: |user, brand| {
         format!(

@@ -53,12 +53,29 @@ pub struct LinkPage<'a> {
     pub problem: Option<PasswordProblem>,
 }
 
+/// Form that confirms an address, to which a link leads. It posts `csrf` and `token`.
+#[derive(Debug)]
+pub struct VerifyPage<'a> {
+    /// URL the form is posted to.
+    pub action: &'a str,
+    /// The form token (CSRF).
+    pub csrf: &'a str,
+    /// Token of the link.
+    pub token: &'a str,
+    /// Login name of the user.
+    pub user: &'a str,
+    /// The address.
+    pub email: &'a str,
+    /// Whether the form token was invalid or had expired.
+    pub is_expired: bool,
+}
+
 /// End of a link.
 #[derive(Debug)]
 pub struct LinkEndPage<'a> {
     /// What has become of it.
     pub end: LinkEnd,
-    /// URL of the sign-in form.
+    /// URL of the sign-in form, or of the account page after the end of a verification.
     pub sign_in: &'a str,
     /// URL of the form that asks for a link; `None` if no mails are sent.
     pub again: Option<&'a str>,
@@ -69,6 +86,10 @@ pub struct LinkEndPage<'a> {
 pub enum LinkEnd {
     /// The password was set.
     PasswordSet,
+    /// It was sent to the address that it verifies.
+    VerificationSent,
+    /// The address is verified.
+    AddressVerified,
     /// It was used, has expired, or is void.
     Invalid,
     /// Another browser asked for it.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use doorward::pages::{
-    LinkEnd, LinkEndPage, LinkPage, Page, PasswordProblem, ResetPage, ResetProblem, SignIn,
+    LinkEnd, LinkEndPage, LinkPage, Page, PasswordProblem, ResetPage, ResetProblem, SignIn, VerifyPage,
 };
 
 use super::{RULES, TOO_SHORT};
@@ -24,6 +24,16 @@ pub(super) fn page(name: &str) -> Option<Page<'static>> {
         "link-done" => link_end(LinkEnd::PasswordSet),
         "link-invalid" => link_end(LinkEnd::Invalid),
         "link-elsewhere" => link_end(LinkEnd::OtherBrowser),
+        "verify" => Page::Verify(VerifyPage {
+            action: "/auth/email/link",
+            csrf: "csrf",
+            token: "token",
+            user: "ada",
+            email: "ada.lovelace@analytical-engine.example.org",
+            is_expired: false,
+        }),
+        "verify-sent" => link_end(LinkEnd::VerificationSent),
+        "verify-done" => link_end(LinkEnd::AddressVerified),
         _ => return None,
     })
 }

@@ -5,6 +5,7 @@ mod delivery;
 mod operator;
 mod reset;
 mod server;
+mod verification;
 
 use doorward::id::UserId;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_postgres::Row;
 
-use super::set_password;
+use super::{set_attributes, set_password};
 use crate::clock::Timestamp;
 use crate::id::MailId;
 use crate::secret::Secret;
@@ -14,7 +14,7 @@ use crate::vault::postgres::connection::clients::{Connection, Mode};
 use crate::vault::postgres::fault::Fault;
 use crate::vault::postgres::rows::Span;
 use crate::vault::postgres::{PostgresVault, audited, clock, origin, proof, revoke};
-use crate::vault::{Ended, VaultError};
+use crate::vault::{AttributesChange, Ended, VaultError};
 
 const ADD: &str = concat!(
     "WITH ",
@@ -31,14 +31,14 @@ const ADD_LINK: &str = concat!(
     "WITH ",
     clock!(),
     ", added AS (
-         INSERT INTO links (digest, purpose, user_id, browser, epoch, until)
-         SELECT $1, $2, u.id, $4, u.epoch, now + $5::float8 * interval '1 millisecond' FROM users u, clock
+         INSERT INTO links (digest, purpose, user_id, browser, epoch, until, email)
+         SELECT $1, $2, u.id, $4, u.epoch, now + $5::float8 * interval '1 millisecond', $8 FROM users u, clock
          WHERE u.id = $3 AND $6 > (
              SELECT count(*) FROM links l WHERE l.user_id = u.id AND l.purpose = $2 AND l.epoch = u.epoch AND l.until > now)
          RETURNING user_id
      ), remembered AS (
          INSERT INTO audit (at, event, user_id, actor, address, request_id) SELECT now, $7, user_id, ",
-    origin!(8),
+    origin!(9),
     " FROM added, clock
      )
      SELECT user_id FROM added"
@@ -47,17 +47,29 @@ const ADD_LINK: &str = concat!(
 const LINK: &str = concat!(
     "WITH ",
     clock!(),
-    " SELECT l.purpose, l.user_id, l.browser, l.epoch FROM links l JOIN users u ON u.id = l.user_id, clock
+    " SELECT l.purpose, l.user_id, l.browser, l.email, l.epoch FROM links l JOIN users u ON u.id = l.user_id, clock
       WHERE l.digest = $1 AND l.until > now AND u.epoch = l.epoch AND NOT u.disabled"
 );
 
-/// The other links of the user go with it.
+/// The other links of the user go with it. Who opens the link has the mailbox; no session is left that would have to learn of the
+/// verified address, `$2`.
 const USE_LINK: &str = concat!(
     "WITH ",
     clock!(),
-    ", gone AS (DELETE FROM links WHERE user_id = $1) ",
-    audited!("password_set_by_link", "now", "$1", "NULL", 2, "clock")
+    ", gone AS (DELETE FROM links WHERE user_id = $1), verified AS (
+         UPDATE users SET email_verified_at = now FROM clock WHERE id = $1 AND email = $2 AND email_verified_at IS NULL
+     ) ",
+    audited!("password_set_by_link", "now", "$1", "NULL", 3, "clock")
 );
+
+const VERIFY: &str = concat!(
+    "WITH ",
+    clock!(),
+    ", gone AS (DELETE FROM links WHERE user_id = $1 AND purpose = $2) ",
+    audited!("email_verified_by_link", "now", "$1", "NULL", 3, "clock")
+);
+
+const HAS_EMAIL: &str = "SELECT id FROM users WHERE id = $1 AND email = $2";
 
 /// Two gateways that claim at once skip each other's rows.
 const CLAIM: &str = concat!(
@@ -128,6 +140,14 @@ impl Mail for PostgresVault {
             .await
     }
 
+    async fn verify_email_by_link(&self, digest: [u8; 32]) -> Result<Option<Ended>, VaultError> {
+        self.clients
+            .query(Mode::TRANSACTION, digest, |connection, digest| {
+                Box::pin(verify_email_by_link(connection, *digest))
+            })
+            .await
+    }
+
     async fn add(&self, mail: &NewMail) -> Result<(), VaultError> {
         self.clients.query(Mode::ONCE, mail.clone(), |connection, mail| Box::pin(add(connection, mail))).await
     }
@@ -177,6 +197,7 @@ async fn add_link(
                 &Span(link.life),
                 &i64::from(link.max_open),
                 &link.purpose.event(),
+                &link.email.as_ref(),
                 &connection.origin,
             ],
         )
@@ -201,15 +222,17 @@ fn link(row: &Row) -> Result<Option<Link>, Fault> {
     let browser: Option<Vec<u8>> = row.try_get("browser")?;
     let browser = browser.map(|browser| browser.try_into()).transpose();
     let browser = browser.map_err(|_| VaultError::Damaged("a link in the vault is damaged".into()))?;
-    Ok(Some(Link { purpose, user_id: row.try_get("user_id")?, browser, epoch: row.try_get("epoch")? }))
+    Ok(Some(Link {
+        purpose,
+        user_id: row.try_get("user_id")?,
+        browser,
+        email: row.try_get("email")?,
+        epoch: row.try_get("epoch")?,
+    }))
 }
 
-async fn set_password_by_link(
-    connection: &Connection<'_>,
-    digest: [u8; 32],
-    new: &Secret<String>,
-    mail: Option<&NewMail>,
-) -> Result<Option<Ended>, Fault> {
+/// Returns a link that can be used, with its user locked.
+async fn locked(connection: &Connection<'_>, digest: [u8; 32]) -> Result<Option<Link>, Fault> {
     let Some(before) = find(connection, digest).await? else {
         // The proof that no other primary has it.
         connection.rows(concat!("SELECT ", proof!()), &[]).await?;
@@ -219,12 +242,33 @@ async fn set_password_by_link(
     if connection.row(LOCK, &[&before.user_id]).await?.is_none() {
         return Ok(None);
     }
-    let Some(link) = find(connection, digest).await? else { return Ok(None) };
-    connection.rows(USE_LINK, &[&link.user_id, &connection.origin]).await?;
+    find(connection, digest).await
+}
+
+async fn set_password_by_link(
+    connection: &Connection<'_>,
+    digest: [u8; 32],
+    new: &Secret<String>,
+    mail: Option<&NewMail>,
+) -> Result<Option<Ended>, Fault> {
+    let link = locked(connection, digest).await?.filter(|link| link.purpose.sets_password());
+    let Some(link) = link else { return Ok(None) };
+    connection.rows(USE_LINK, &[&link.user_id, &link.email.as_ref(), &connection.origin]).await?;
     if let Some(mail) = mail {
         add(connection, mail).await?;
     }
     set_password(connection, link.user_id, new, None).await.map(Some)
+}
+
+async fn verify_email_by_link(connection: &Connection<'_>, digest: [u8; 32]) -> Result<Option<Ended>, Fault> {
+    let link = locked(connection, digest).await?.filter(|link| !link.purpose.sets_password());
+    let Some(Link { user_id, purpose, email: Some(email), .. }) = link else { return Ok(None) };
+    if connection.row(HAS_EMAIL, &[&user_id, &Some(&email)]).await?.is_none() {
+        return Ok(None);
+    }
+    connection.rows(VERIFY, &[&user_id, &purpose.as_str(), &connection.origin]).await?;
+    let change = AttributesChange { email_verified: Some(true), ..AttributesChange::default() };
+    set_attributes(connection, user_id, &change).await.map(Some)
 }
 
 async fn claim(connection: &Connection<'_>, limit: u32, lease: Duration) -> Result<Vec<ClaimedMail>, Fault> {

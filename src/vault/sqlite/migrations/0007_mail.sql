@@ -15,14 +15,15 @@ CREATE INDEX outbox_by_due ON outbox (due_at) WHERE done_at IS NULL;
 CREATE INDEX outbox_by_done ON outbox (done_at) WHERE done_at IS NOT NULL;
 CREATE INDEX outbox_by_user ON outbox (user_id);
 
--- Links in mails. `digest`: SHA-256 of the token. `browser`: SHA-256 of the secret of the browser that asked. A link is void once the
--- user has another epoch.
+-- Links in mails. `digest`: SHA-256 of the token. `browser`: SHA-256 of the secret of the browser that asked. `email`: address that it
+-- was sent to, which its use verifies. A link is void once the user has another epoch.
 CREATE TABLE links (
     digest      BLOB    NOT NULL PRIMARY KEY,
     purpose     TEXT    NOT NULL,
     user_id     BLOB    NOT NULL REFERENCES users ON DELETE CASCADE,
     browser     BLOB,
     epoch       INTEGER NOT NULL,
+    email       TEXT,
     until       INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX links_by_user ON links (user_id);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Row, params};
 
-use super::set_password;
+use super::{set_attributes, set_password};
 use crate::clock::Timestamp;
 use crate::id::{MailId, UserId};
 use crate::secret::Secret;
@@ -16,7 +16,7 @@ use crate::vault::sqlite::reader::View;
 use crate::vault::sqlite::revoke::{Event, record};
 use crate::vault::sqlite::rows;
 use crate::vault::sqlite::writer::Tx;
-use crate::vault::{Ended, User, VaultError};
+use crate::vault::{AttributesChange, Ended, User, VaultError};
 
 #[async_trait]
 impl Mail for SqliteVault {
@@ -37,6 +37,10 @@ impl Mail for SqliteVault {
     ) -> Result<Option<Ended>, VaultError> {
         let (new, mail) = (new.clone(), mail.cloned());
         self.writer.run(move |tx| set_password_by_link(tx, digest, &new, mail.as_ref())).await
+    }
+
+    async fn verify_email_by_link(&self, digest: [u8; 32]) -> Result<Option<Ended>, VaultError> {
+        self.writer.run(move |tx| verify_email_by_link(tx, digest)).await
     }
 
     async fn add(&self, mail: &NewMail) -> Result<(), VaultError> {
@@ -80,8 +84,16 @@ fn add_link(tx: &Tx<'_>, link: &NewLink, mail: Option<&NewMail>) -> Result<bool,
         return Ok(false);
     }
     tx.execute(
-        "INSERT INTO links (digest, purpose, user_id, browser, epoch, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![link.digest, link.purpose.as_str(), user.id, link.browser, user.epoch, tx.now() + link.life],
+        "INSERT INTO links (digest, purpose, user_id, browser, email, epoch, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            link.digest,
+            link.purpose.as_str(),
+            user.id,
+            link.browser,
+            link.email,
+            user.epoch,
+            tx.now() + link.life
+        ],
     )?;
     if let Some(mail) = mail {
         add(tx, mail)?;
@@ -106,6 +118,7 @@ fn link(row: &Row<'_>) -> rusqlite::Result<(Option<LinkPurpose>, Link)> {
         purpose: LinkPurpose::Reset,
         user_id: row.get("user_id")?,
         browser: row.get("browser")?,
+        email: row.get("email")?,
         epoch: row.get("epoch")?,
     };
     Ok((purpose, link))
@@ -117,13 +130,33 @@ fn set_password_by_link(
     new: &Secret<String>,
     mail: Option<&NewMail>,
 ) -> Result<Option<Ended>, Fault> {
-    let Some(link) = find(tx, digest)? else { return Ok(None) };
+    let link = find(tx, digest)?.filter(|link| link.purpose.sets_password());
+    let Some(link) = link else { return Ok(None) };
     tx.execute("DELETE FROM links WHERE user_id = ?1", params![link.user_id])?;
     record(tx, &Event::of("password_set_by_link", link.user_id))?;
     if let Some(mail) = mail {
         add(tx, mail)?;
     }
+    // Who opens the link has the mailbox. No session is left that would have to learn of it.
+    tx.execute(
+        "UPDATE users SET email_verified_at = ?2 WHERE id = ?1 AND email = ?3 AND email_verified_at IS NULL",
+        params![link.user_id, tx.now(), link.email],
+    )?;
     set_password(tx, link.user_id, new, None).map(Some)
+}
+
+fn verify_email_by_link(tx: &Tx<'_>, digest: [u8; 32]) -> Result<Option<Ended>, Fault> {
+    let link = find(tx, digest)?.filter(|link| !link.purpose.sets_password() && link.email.is_some());
+    let Some(link) = link else { return Ok(None) };
+    let user = enabled_user(tx, link.user_id)?.filter(|user| user.attributes.email() == link.email.as_ref());
+    let Some(user) = user else { return Ok(None) };
+    tx.execute(
+        "DELETE FROM links WHERE user_id = ?1 AND purpose = ?2",
+        params![user.id, link.purpose.as_str()],
+    )?;
+    record(tx, &Event::of("email_verified_by_link", user.id))?;
+    let change = AttributesChange { email_verified: Some(true), ..AttributesChange::default() };
+    set_attributes(tx, &user, &change).map(Some)
 }
 
 fn claim(tx: &Tx<'_>, limit: u32, lease: Duration) -> Result<Vec<ClaimedMail>, Fault> {

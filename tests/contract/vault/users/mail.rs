@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use doorward::id::{MailId, UserId};
 use doorward::vault::{
-    AuditQuery, ClaimedMail, LinkPurpose, LogEntry, MailOutcome, NewLink, NewMail, Outbox, SENT_MAIL_LIFE,
-    UserChange, VaultError,
+    AttributesChange, AuditQuery, ClaimedMail, Edit, LinkPurpose, LogEntry, MailOutcome, NewLink, NewMail,
+    Outbox, SENT_MAIL_LIFE, UserChange, VaultError,
 };
 
 use crate::vault::world::{HOUR, World, random, secret};
@@ -13,7 +13,15 @@ const LEASE: Duration = Duration::from_secs(120);
 const LIFE: Duration = Duration::from_secs(900);
 
 fn new_link(user_id: UserId) -> NewLink {
-    NewLink { digest: random(), purpose: LinkPurpose::Reset, user_id, browser: None, life: LIFE, max_open: 3 }
+    NewLink {
+        digest: random(),
+        purpose: LinkPurpose::Reset,
+        user_id,
+        browser: None,
+        email: None,
+        life: LIFE,
+        max_open: 3,
+    }
 }
 
 fn new_mail(user: UserId) -> NewMail {
@@ -212,4 +220,62 @@ pub(crate) async fn mails_and_links_go_with_their_user_and_the_sweep(world: Worl
     let swept = async || world.vault.audit.sweep(100).await.expect("an answer");
     assert_eq!(swept().await, 2, "the link and the mail that was sent");
     assert_eq!((swept().await, outbox(&world).await.waiting), (0, 1), "what is not sent stays");
+}
+
+pub(crate) async fn link_verifies_the_address_it_was_sent_to(world: World) {
+    let (ada, bob) = (world.user("ada").await, world.user("bob").await);
+    let address = |text: &str| text.parse().expect("an address");
+    for (user, email) in [(ada, "ada@example.org"), (bob, "bob@example.org")] {
+        let change = AttributesChange { email: Edit::Set(address(email)), ..AttributesChange::default() };
+        world.vault.users.change(user, &UserChange::Attributes(change)).await.expect("changed");
+    }
+    let mail = &world.vault.mail;
+    let verification = |user: UserId, email: &str| NewLink {
+        purpose: LinkPurpose::Verification,
+        email: Some(address(email)),
+        ..new_link(user)
+    };
+    let (right, other) = (verification(ada, "ada@example.org"), verification(bob, "old@example.org"));
+    for link in [&right, &other] {
+        assert!(mail.add_link(link, None).await.expect("an answer"));
+    }
+    let found = mail.link(right.digest).await.expect("an answer").expect("the link");
+    assert_eq!((found.purpose, found.email), (LinkPurpose::Verification, right.email.clone()));
+    let device = world.device(ada).await;
+    let set = mail.set_password_by_link(right.digest, &secret("new"), None).await.expect("an answer");
+    assert!(set.is_none(), "it sets no password: {set:?}");
+    let before = world.find(ada).await;
+    let (one, two) = tokio::join!(
+        mail.verify_email_by_link(right.digest),
+        world.other.mail.verify_email_by_link(right.digest)
+    );
+    let (one, two) = (one.expect("an answer"), two.expect("an answer"));
+    assert_eq!(u8::from(one.is_some()) + u8::from(two.is_some()), 1, "once");
+    let changed = one.or(two).expect("one of them");
+    assert!(
+        matches!(changed.entries[..], [LogEntry::Rights { user_id, .. }] if user_id == ada),
+        "{changed:?}"
+    );
+    let user = world.find(ada).await;
+    assert!(
+        user.attributes.email_verified() && user.password == before.password && user.epoch == before.epoch
+    );
+    let row = world.vault.sessions.find(device.id).await.expect("an answer").expect("the row");
+    assert!(row.live, "sessions stay");
+    assert!(events(&world).await.contains(&"email_verified_by_link".to_owned()));
+    let stale = mail.verify_email_by_link(other.digest).await.expect("an answer");
+    assert!(
+        stale.is_none() && !world.find(bob).await.attributes.email_verified(),
+        "another address now: {stale:?}"
+    );
+    // A link that was mailed proves the address when it sets the password, and does not verify one that it was not sent to.
+    for (user, email, is_verified) in [(bob, "old@example.org", false), (bob, "bob@example.org", true)] {
+        let link = NewLink { email: Some(address(email)), ..new_link(user) };
+        assert!(mail.add_link(&link, None).await.expect("an answer"));
+        let verified = mail.verify_email_by_link(link.digest).await.expect("an answer");
+        assert!(verified.is_none(), "it is no verification: {verified:?}");
+        let set = mail.set_password_by_link(link.digest, &secret("new"), None).await.expect("an answer");
+        assert!(set.is_some());
+        assert_eq!(world.find(user).await.attributes.email_verified(), is_verified, "{email}");
+    }
 }

@@ -64,7 +64,7 @@ async fn response_is_the_same_for_everybody() {
     let unverified = gateway.user("new", &[]).await;
     gateway.describe(unverified, "new@example.org", false, "").await;
     gateway.user("bare", &[]).await;
-    gateway.command(&["user", "invite", "eve@example.com"]).await;
+    gateway.command(&["user", "invite", "eve@example.com", "--print"]).await;
     let mut seen = BTreeSet::new();
     for name in
         ["ada", "off", "new", "bare", "eve@example.com", "nobody", "nobody@example.org", "<b>", "a b", "@"]

@@ -100,11 +100,15 @@ impl Received {
         line.unwrap_or_else(|| panic!("no {name}: {text}")).to_owned()
     }
 
-    /// The path of the link in it.
+    /// The path of the link in it that sets a password.
     pub(super) fn link(&self, origin: &str) -> String {
+        self.path(origin, "/reset/link?token=")
+    }
+
+    /// The path of the link in it with this text.
+    pub(super) fn path(&self, origin: &str, part: &str) -> String {
         let text = self.text();
-        let rest =
-            text.split(origin).find(|rest| rest.contains("/reset/link?token=") && rest.starts_with('/'));
+        let rest = text.split(origin).find(|rest| rest.contains(part) && rest.starts_with('/'));
         let rest = rest.unwrap_or_else(|| panic!("no link to {origin}: {text}"));
         rest.split(|c: char| c.is_whitespace() || c == '"' || c == '<').next().unwrap_or_default().to_owned()
     }
