@@ -3,12 +3,13 @@
 //! A change writes its row in its own transaction. A refused attempt changes nothing: its row is written here, in the
 //! background, many in one commit. Strangers cause these, so their number is bounded ([`failures`]).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Auth, Settings};
 use crate::clock::Monotonic;
-use crate::id::UserId;
+use crate::id::{SessionId, UserId};
 use crate::metrics::AuditEvents;
 use crate::request_id;
 use crate::vault::origin::Actor;
@@ -52,9 +53,27 @@ impl Auth {
             actor: Actor::Gateway.as_str().to_owned(),
             user: None,
             name: None,
+            session: None,
             address: None,
             cause: Some(cause),
             request_id: None,
+            times: 1,
+        });
+    }
+
+    /// Records an unusual pattern of a session. It is written in the background.
+    pub(crate) fn record_pattern(&self, pattern: &str, user: UserId, session: SessionId, address: IpAddr) {
+        let request_id = request_id::with_client().map(|(id, _)| id.as_str().to_owned());
+        self.failures.push(NewAuditEvent {
+            event: "unusual_pattern",
+            outcome: Outcome::Success,
+            actor: Actor::Gateway.as_str().to_owned(),
+            user: Some(user),
+            name: None,
+            session: Some(session),
+            address: Some(address),
+            cause: Some(pattern.to_owned()),
+            request_id,
             times: 1,
         });
     }

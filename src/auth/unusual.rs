@@ -19,7 +19,7 @@ use crate::id::{SessionId, UserId};
 use crate::metrics::{Label as _, UnusualPattern as Pattern};
 use crate::pages::browser_and_system;
 use crate::policy::forwarded::network_of;
-use crate::vault::{EndReason, Grant, Scope, SessionPage};
+use crate::vault::{EndReason, Grant, Scope};
 
 /// Size of a network between which a session does not move while its browser stays where it is: most providers and
 /// companies have one or several of these. Prefix lengths of IPv4 and IPv6.
@@ -174,11 +174,10 @@ impl Auth {
 
     /// Returns whether a user has signed in before, and never from this part of the world.
     async fn is_first_from_region(&self, grant: &Grant, address: IpAddr) -> Result<bool, Refusal> {
-        let page = SessionPage::first(EARLIER);
-        let earlier = self.at_vault(self.parts.vault.sessions.list(Some(grant.user_id), page)).await?;
+        let logins = self.at_vault(self.parts.vault.trail.logins(grant.user_id, EARLIER)).await?;
         let here = network_of(address, REGION);
-        let mut earlier = earlier.into_iter().filter(|row| row.grant.session_id != grant.session_id);
-        let mut addresses = earlier.by_ref().filter_map(|row| row.grant.address).peekable();
+        let earlier = logins.into_iter().filter(|login| login.session != Some(grant.session_id));
+        let mut addresses = earlier.filter_map(|login| login.address?.parse::<IpAddr>().ok()).peekable();
         Ok(addresses.peek().is_some() && addresses.all(|address| network_of(address, REGION) != here))
     }
 
@@ -201,6 +200,7 @@ impl Auth {
         let place = network_of(client.address, NETWORK);
         if self.watch.watched().recorded.is_first((opened.session, pattern.as_str(), place)) {
             self.parts.metrics.tokens.unusual.of(pattern).inc();
+            self.record_pattern(pattern.as_str(), opened.user, opened.session, client.address);
             tracing::warn!(
                 reason = "unusual_pattern",
                 pattern = pattern.as_str(),

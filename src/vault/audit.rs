@@ -78,6 +78,8 @@ pub struct NewAuditEvent {
     pub user: Option<UserId>,
     /// Keyed digest of a login name that nobody has.
     pub name: Option<String>,
+    /// Session concerned.
+    pub session: Option<SessionId>,
     /// Client address.
     pub address: Option<IpAddr>,
     /// Cause.
@@ -142,6 +144,8 @@ pub trait AuditTrail: Send + Sync {
     async fn record(&self, events: &[NewAuditEvent]) -> Result<(), VaultError>;
     /// Returns a page of events, newest first.
     async fn page(&self, query: &AuditQuery) -> Result<Vec<AuditEvent>, VaultError>;
+    /// Returns the logins of a user, newest first, without those whose session an unusual pattern has ended.
+    async fn logins(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, VaultError>;
     /// Links at most `limit` rows.
     ///
     /// # Errors

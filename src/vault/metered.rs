@@ -368,6 +368,10 @@ impl AuditTrail for Metered<dyn AuditTrail> {
         self.timed(Query::Audit, self.inner.page(query)).await
     }
 
+    async fn logins(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, VaultError> {
+        self.timed(Query::Audit, self.inner.logins(user, limit)).await
+    }
+
     async fn link(&self, key: &ChainKey, limit: u32) -> Result<Linked, VaultError> {
         self.timed(Query::LinkAudit, self.inner.link(key, limit)).await
     }

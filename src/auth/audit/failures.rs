@@ -235,6 +235,7 @@ fn failed(failure: Failure, request_id: Option<String>, times: u32) -> NewAuditE
         actor: Actor::Client.as_str().to_owned(),
         user,
         name,
+        session: None,
         address,
         cause: Some(cause),
         request_id,

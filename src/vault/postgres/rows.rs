@@ -144,7 +144,7 @@ stored_as_uuid!(FactorId, MailId, SessionId, UserId);
 
 value! { Vec<SessionId>: UUID_ARRAY; Vec<Timestamp>: TIMESTAMPTZ_ARRAY; Vec<Span>: INT8_ARRAY; Vec<Generation>: INT8_ARRAY; }
 value! { Vec<UserId>: UUID_ARRAY; Vec<bool>: BOOL_ARRAY; Vec<&str>: TEXT_ARRAY; Vec<Option<&str>>: TEXT_ARRAY; Vec<Option<String>>: TEXT_ARRAY; }
-value! { Vec<i64>: INT8_ARRAY; Vec<Vec<u8>>: BYTEA_ARRAY; Vec<Option<UserId>>: UUID_ARRAY; }
+value! { Vec<i64>: INT8_ARRAY; Vec<Vec<u8>>: BYTEA_ARRAY; Vec<Option<UserId>>: UUID_ARRAY; Vec<Option<SessionId>>: UUID_ARRAY; }
 
 /// Offset of Postgres' epoch (2000-01-01) from 1970-01-01, in milliseconds. Postgres counts microseconds.
 const EPOCH_2000: i64 = 946_684_800_000;

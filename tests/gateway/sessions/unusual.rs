@@ -1,11 +1,11 @@
 //! Unusual patterns of sessions: observed, or ending the session.
 
-use doorward::vault::{SessionPage, UserKey};
+use doorward::vault::{AuditQuery, SessionPage, UserKey};
 use serde_json::json;
 
 use crate::browser::{Browser, later};
-use crate::support::gateway::Tokens;
-use crate::support::{PASSWORD, Response, Setup, TestGateway, http};
+use crate::support::gateway::{SOON, Tokens};
+use crate::support::{PASSWORD, Response, Setup, TestGateway, assert_eventually, http};
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 const HOME: &str = "203.0.113.7";
@@ -69,6 +69,15 @@ async fn refresh_from_elsewhere_is_observed_once_and_goes_on() {
     }
     assert_eq!(seen(&gateway, "other_network").await, 1.0);
     assert_eq!(seen(&gateway, "other_browser").await, 1.0);
+    let recorded = async || {
+        let rows = gateway.vault.trail.page(&AuditQuery::first(20)).await.expect("a page");
+        let rows = rows.into_iter().filter(|row| row.event == "unusual_pattern" && row.session.is_some());
+        let mut causes: Vec<_> = rows.map(|row| (row.cause, row.address)).collect();
+        causes.sort();
+        let of = |cause: &str| (Some(cause.to_owned()), Some(ABROAD.to_owned()));
+        causes == [of("other_browser"), of("other_network")]
+    };
+    assert_eventually("both are in the audit trail", SOON, recorded).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,5 +165,13 @@ async fn sign_in_from_a_new_part_of_the_world_is_noticed() {
     assert_eq!(seen(&gateway, "new_network").await, 0.0);
     assert_eq!(sign_in(&gateway, ABROAD, "ada", PASSWORD).await.code(), "credentials_wrong");
     assert_eq!(seen(&gateway, "new_network").await, 1.0);
-    assert_eq!(sign_in(&gateway, HOME, "ada", PASSWORD).await.status, 200);
+    assert_eq!(
+        sign_in(&gateway, ABROAD, "ada", PASSWORD).await.code(),
+        "credentials_wrong",
+        "a session that was ended makes no place known"
+    );
+    let home = Tokens::of(&sign_in(&gateway, HOME, "ada", PASSWORD).await);
+    // Places are known after the sessions have ended.
+    assert_eq!(gateway.post("/auth/logout-all", Some(&home.access), &json!(null)).await.status, 200);
+    assert_eq!(sign_in(&gateway, ABROAD, "ada", PASSWORD).await.code(), "credentials_wrong");
 }

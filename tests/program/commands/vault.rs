@@ -144,7 +144,7 @@ fn read_only_commands_create_no_vault() {
 fn migrate_prints_the_schema_version() {
     let house = House::empty();
     for _ in 0..2 {
-        assert_eq!(house.run(&["vault", "migrate"]).good(), "the vault has schema version 7\n");
+        assert_eq!(house.run(&["vault", "migrate"]).good(), "the vault has schema version 8\n");
     }
     assert!(!house.path("master.key").exists(), "a key is made when one is needed");
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio_postgres::Row;
 
 use crate::clock::Timestamp;
-use crate::id::UserId;
+use crate::id::{SessionId, UserId};
 use crate::vault::postgres::connection::clients::{Connection, Mode};
 use crate::vault::postgres::fault::Fault;
 use crate::vault::postgres::rows::Span;
@@ -31,15 +31,22 @@ macro_rules! event {
 const PAGE: &str = event!("WHERE seq < $1 AND ($2 IS NULL OR at >= $2) ORDER BY seq DESC LIMIT $3");
 const PAGE_OF_USER: &str =
     event!("WHERE seq < $1 AND ($2 IS NULL OR at >= $2) AND user_id = $4 ORDER BY seq DESC LIMIT $3");
+/// `$1` user, `$2` the limit.
+const LOGINS: &str = event!(
+    "WHERE user_id = $1 AND event = 'login' AND NOT EXISTS (
+         SELECT 1 FROM audit e
+         WHERE e.user_id = $1 AND e.session_id = audit.session_id AND e.event = 'session_ended_by_pattern')
+     ORDER BY seq DESC LIMIT $2"
+);
 const LINKED: &str = event!("WHERE position > $1 ORDER BY position LIMIT $2");
 const NOT_LINKED: &str = event!("WHERE position IS NULL AND seq >= $1 ORDER BY seq LIMIT $2");
 
 const RECORD: &str = concat!(
     "WITH ",
     clock!(),
-    " INSERT INTO audit (at, event, outcome, actor, user_id, name, address, cause, request_id, times)
+    " INSERT INTO audit (at, event, outcome, actor, user_id, name, address, cause, request_id, times, session_id)
       SELECT now, given.* FROM clock, unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[],
-                                             $8::text[], $9::bigint[]) AS given"
+                                             $8::text[], $9::bigint[], $10::uuid[]) AS given"
 );
 
 /// Columns of the chain.
@@ -105,6 +112,14 @@ impl AuditTrail for PostgresVault {
             .await
     }
 
+    async fn logins(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, VaultError> {
+        self.clients
+            .query(Mode::IDEMPOTENT, (user, limit), |connection, (user, limit)| {
+                Box::pin(logins(connection, *user, *limit))
+            })
+            .await
+    }
+
     async fn link(&self, key: &ChainKey, limit: u32) -> Result<Linked, VaultError> {
         // Most of the time there is nothing to link, and the lock of the chain would cost a commit.
         let is_needed = self
@@ -147,6 +162,7 @@ async fn record(connection: &Connection<'_>, events: &[NewAuditEvent]) -> Result
         events.iter().map(text).collect()
     };
     let users: Vec<Option<UserId>> = events.iter().map(|event| event.user).collect();
+    let sessions: Vec<Option<SessionId>> = events.iter().map(|event| event.session).collect();
     let times: Vec<i64> = events.iter().map(|event| event.times.into()).collect();
     connection
         .rows(
@@ -161,6 +177,7 @@ async fn record(connection: &Connection<'_>, events: &[NewAuditEvent]) -> Result
                 &column(|event| event.cause.clone()),
                 &column(|event| event.request_id.clone()),
                 &times,
+                &sessions,
             ],
         )
         .await
@@ -178,6 +195,11 @@ async fn page(connection: &Connection<'_>, query: AuditQuery) -> Result<Vec<Audi
 
 async fn is_needed(connection: &Connection<'_>) -> Result<bool, Fault> {
     Ok(connection.one(IS_NEEDED, &[]).await?.try_get("is_needed")?)
+}
+
+async fn logins(connection: &Connection<'_>, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, Fault> {
+    let rows = connection.rows(LOGINS, &[&user, &i64::from(limit)]).await?;
+    Ok(rows.iter().map(event).collect::<Result<_, _>>()?)
 }
 
 async fn link(connection: &Connection<'_>, key: &ChainKey, limit: u32) -> Result<Linked, Fault> {

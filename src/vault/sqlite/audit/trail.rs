@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use rusqlite::{Row, params};
 
 use crate::clock::Timestamp;
+use crate::id::UserId;
 use crate::vault::sqlite::SqliteVault;
 use crate::vault::sqlite::fault::Fault;
 use crate::vault::sqlite::reader::View;
@@ -20,6 +21,11 @@ const PAGE: &str =
     "SELECT * FROM audit WHERE seq < ?1 AND (?2 IS NULL OR at >= ?2) ORDER BY seq DESC LIMIT ?3";
 const PAGE_OF_USER: &str = "SELECT * FROM audit WHERE seq < ?1 AND (?2 IS NULL OR at >= ?2) AND user_id = ?4 \
      ORDER BY seq DESC LIMIT ?3";
+/// `?1` user, `?2` the limit.
+const LOGINS: &str = "SELECT * FROM audit WHERE user_id = ?1 AND event = 'login' AND NOT EXISTS ( \
+         SELECT 1 FROM audit e \
+         WHERE e.user_id = ?1 AND e.session_id = audit.session_id AND e.event = 'session_ended_by_pattern') \
+     ORDER BY seq DESC LIMIT ?2";
 const LINKED: &str = "SELECT * FROM audit WHERE position > ?1 ORDER BY position LIMIT ?2";
 const NOT_LINKED: &str = "SELECT * FROM audit WHERE key_id IS NULL ORDER BY seq LIMIT ?1";
 const CHAIN: &str = "SELECT * FROM audit_chain";
@@ -37,6 +43,10 @@ impl AuditTrail for SqliteVault {
     async fn page(&self, query: &AuditQuery) -> Result<Vec<AuditEvent>, VaultError> {
         let query = *query;
         self.readers.query(move |view| page(view, query)).await
+    }
+
+    async fn logins(&self, user: UserId, limit: u32) -> Result<Vec<AuditEvent>, VaultError> {
+        self.readers.query(move |view| view.rows(LOGINS, params![user, limit], event)).await
     }
 
     async fn link(&self, key: &ChainKey, limit: u32) -> Result<Linked, VaultError> {
@@ -68,8 +78,8 @@ impl AuditTrail for SqliteVault {
 fn record(tx: &Tx<'_>, event: &NewAuditEvent) -> Result<(), Fault> {
     let address = event.address.map(|address| address.to_string());
     tx.execute(
-        "INSERT INTO audit (at, event, outcome, actor, user_id, name, address, cause, request_id, times) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT INTO audit (at, event, outcome, actor, user_id, name, address, cause, request_id, times, session_id) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         params![
             tx.now(),
             event.event,
@@ -81,6 +91,7 @@ fn record(tx: &Tx<'_>, event: &NewAuditEvent) -> Result<(), Fault> {
             event.cause,
             event.request_id,
             event.times,
+            event.session,
         ],
     )?;
     Ok(())

@@ -63,6 +63,7 @@ fn failure(cause: &str, user: Option<UserId>) -> NewAuditEvent {
         actor: Actor::Client.as_str().to_owned(),
         user,
         name: user.is_none().then(|| "c0ffee".to_owned()),
+        session: None,
         address: Some(IpAddr::from([192, 0, 2, 9])),
         cause: Some(cause.to_owned()),
         request_id: Some("r1".to_owned()),
