@@ -73,6 +73,7 @@ macro_rules! on {
                     expired_mail_is_claimed_with_no_time_left
                     mails_and_links_go_with_their_user_and_the_sweep
                     link_verifies_the_address_it_was_sent_to
+                    change_and_its_mail_are_stored_together
                 }
                 sessions {
                     opened_session_is_granted_and_found

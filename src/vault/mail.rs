@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Ended, VaultError};
+use super::{Ended, UserChange, VaultError};
 use crate::id::{MailId, UserId};
 use crate::identity::{Email, Epoch};
 use crate::secret::Secret;
@@ -166,6 +166,12 @@ pub trait Mail: Send + Sync {
     /// Uses a link, once, to verify the address that it was sent to. Returns `None`, and changes nothing, if the link was used, has
     /// expired, is void, sets a password, or if the user has another address now.
     async fn verify_email_by_link(&self, digest: [u8; 32]) -> Result<Option<Ended>, VaultError>;
+    /// Changes a user as [`Users::change`](super::Users::change) does, and stores the message that tells of it.
+    ///
+    /// # Errors
+    /// Same as there; then nothing is stored.
+    async fn change_user(&self, id: UserId, change: &UserChange, mail: &NewMail)
+    -> Result<Ended, VaultError>;
     /// Stores a message that tells of nothing in the vault.
     async fn add(&self, mail: &NewMail) -> Result<(), VaultError>;
     /// Returns messages that are to be sent now, at most `limit`, those first that have waited longest. Nobody else gets them for

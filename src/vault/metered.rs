@@ -257,6 +257,15 @@ impl Mail for Metered<dyn Mail> {
         self.timed(Query::ChangeUser, self.inner.verify_email_by_link(digest)).await
     }
 
+    async fn change_user(
+        &self,
+        id: UserId,
+        change: &UserChange,
+        mail: &NewMail,
+    ) -> Result<Ended, VaultError> {
+        self.timed(Query::ChangeUser, self.inner.change_user(id, change, mail)).await
+    }
+
     async fn add(&self, mail: &NewMail) -> Result<(), VaultError> {
         self.timed(Query::Outbox, self.inner.add(mail)).await
     }

@@ -20,7 +20,7 @@ use crate::password::{HasherBusy, Password, Person, is_unusable_hash};
 use crate::request_id;
 use crate::secret::Secret;
 use crate::token::{Digest, sha256};
-use crate::vault::{EndReason, Link, LinkPurpose, NewLink, User, UserKey, VaultError};
+use crate::vault::{EndReason, Link, LinkPurpose, NewLink, NewMail, User, UserKey, VaultError};
 
 /// Time for which a link can be used: a mail takes minutes at most, and who asks waits for it.
 pub const LINK_LIFE: Duration = Duration::from_mins(15);
@@ -260,13 +260,7 @@ impl Auth {
         let digest = sha256(token.as_bytes());
         let (auth, settings) = (Arc::clone(self), settings.clone());
         detached(async move {
-            let attributes = &user.attributes;
-            let email = attributes.email().filter(|_| attributes.email_verified());
-            let mail = settings.mail.as_ref().zip(email).and_then(|(mailer, to)| {
-                let notice = Notice::PasswordChanged { user: user.login.as_str() };
-                let draft = Draft { kind: "password_changed", user: user.id, to, life: NOTICE_LIFE, notice };
-                auth.compose(&draft, &letterhead, mailer, &settings)
-            });
+            let mail = auth.password_notice(&user, &letterhead, &settings);
             let setting = auth.parts.vault.mail.set_password_by_link(digest, &new, mail.as_ref());
             let ended = auth.at_vault(setting).await?.ok_or(LinkRefusal::Invalid)?;
             auth.mail_written();
@@ -274,5 +268,18 @@ impl Auth {
             Ok(Revoked { sessions: ended.alive, is_known: true, propagation, ended: ended.sessions })
         })
         .await
+    }
+
+    /// Makes the mail that tells of a new password; `None` where no mails are sent, or without a verified address.
+    pub(crate) fn password_notice(
+        &self,
+        user: &User,
+        letterhead: &Letterhead,
+        settings: &Settings,
+    ) -> Option<NewMail> {
+        let to = user.attributes.email().filter(|_| user.attributes.email_verified())?;
+        let notice = Notice::PasswordChanged { user: user.login.as_str() };
+        let draft = Draft { kind: "password_changed", user: user.id, to, life: NOTICE_LIFE, notice };
+        self.compose(&draft, letterhead, settings.mail.as_ref()?, settings)
     }
 }

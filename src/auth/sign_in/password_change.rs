@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::auth::mail::outbox::Letterhead;
 use crate::auth::sign_in::device::DEVICE_LIFE;
 use crate::auth::sign_in::throttle::Guesser;
 use crate::auth::{Auth, DeviceCookie, Registration, Revoked, Settings, detached};
@@ -22,6 +23,8 @@ pub struct PasswordChange<'a> {
     pub new: Password,
     /// The client's address.
     pub address: IpAddr,
+    /// Head of the mail about it.
+    pub letterhead: Option<Letterhead>,
     /// Registration of the request. If its session is revoked while the passwords are hashed, nothing is changed.
     pub registration: Option<&'a Registration>,
 }
@@ -88,7 +91,7 @@ impl Auth {
         change: PasswordChange<'_>,
         settings: &Settings,
     ) -> Result<PasswordChanged, Refusal> {
-        let PasswordChange { current, new, address, registration } = change;
+        let PasswordChange { current, new, address, letterhead, registration } = change;
         let min_length = self.min_password_length(identity, settings).await?;
         let checked = settings.password_rules.check(&new, Person::of(identity), min_length);
         checked.map_err(Refusal::PasswordRejected)?;
@@ -117,13 +120,22 @@ impl Auth {
             return Err(Refusal::TokenRevoked);
         }
         self.recheck_lease(registration, settings).await?;
-        let (auth, keep) = (Arc::clone(self), identity.session_id());
+        let (auth, keep, settings) = (Arc::clone(self), identity.session_id(), settings.clone());
         detached(async move {
+            let mail = letterhead.and_then(|head| auth.password_notice(&user, &head, &settings));
             let change = UserChange::Password { new, expected: Some(user.password), keep: Some(keep) };
-            let ended = match auth.at_vault(auth.parts.vault.users.change(user.id, &change)).await {
+            let vault = &auth.parts.vault;
+            let changing = async {
+                match &mail {
+                    Some(mail) => vault.mail.change_user(user.id, &change, mail).await,
+                    None => vault.users.change(user.id, &change).await,
+                }
+            };
+            let ended = match auth.at_vault(changing).await {
                 Err(VaultError::Superseded) => return Err(wrong()),
                 changed => changed?,
             };
+            auth.mail_written();
             let propagation = auth.apply_revocation(&ended, EndReason::Password).await;
             let revoked =
                 Revoked { sessions: ended.alive, is_known: true, propagation, ended: ended.sessions };

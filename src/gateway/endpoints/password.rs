@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::account::has_password;
 use super::browser_page::{FORM, Links, page, password_rules, refused_page, session_digest, submitted};
 use super::logout::ended;
-use super::{Accept, Call, EndpointError, OwnResponse};
+use super::{Accept, Call, EndpointError, OwnResponse, reset};
 use crate::auth::PasswordChange;
 use crate::error::{PasswordFault, Refusal};
 use crate::identity::Identity;
@@ -21,8 +21,9 @@ pub(super) async fn submit_json(call: &mut Call<'_>) -> Result<OwnResponse, Endp
     let long = |name: &str| Refusal::RequestInvalid(format!("{name}: too long"));
     let current = Password::new(current.expose()).map_err(|_| long("current_password"))?;
     let new = Password::new(new.expose()).map_err(|_| long("new_password"))?;
+    let letterhead = reset::letterhead(call.headers(), call.snapshot);
     let (address, registration) = (call.address(), call.registration.as_ref());
-    let change = PasswordChange { current, new, address, registration };
+    let change = PasswordChange { current, new, address, letterhead, registration };
     let changed = call.auth.change_password(&identity, change, &call.snapshot.settings).await?;
     Ok(ended(&changed.revoked))
 }
@@ -52,8 +53,9 @@ pub(super) async fn submit_form(call: &mut Call<'_>) -> Result<OwnResponse, Endp
         Ok(new) => new,
         Err(fault) => return Ok(form_page(call, &identity, rejected(fault), false).await?),
     };
+    let letterhead = reset::letterhead(call.headers(), call.snapshot);
     let (address, registration) = (call.address(), call.registration.as_ref());
-    let change = PasswordChange { current, new, address, registration };
+    let change = PasswordChange { current, new, address, letterhead, registration };
     let changed = call.auth.change_password(&identity, change, &call.snapshot.settings).await;
     let page = match changed {
         Ok(changed) => {

@@ -5,16 +5,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_postgres::Row;
 
-use super::{set_attributes, set_password};
+use super::{apply, set_attributes, set_password};
 use crate::clock::Timestamp;
-use crate::id::MailId;
+use crate::id::{MailId, UserId};
 use crate::secret::Secret;
 use crate::vault::mail::{ClaimedMail, Link, LinkPurpose, Mail, MailOutcome, NewLink, NewMail, Outbox};
 use crate::vault::postgres::connection::clients::{Connection, Mode};
 use crate::vault::postgres::fault::Fault;
 use crate::vault::postgres::rows::Span;
 use crate::vault::postgres::{PostgresVault, audited, clock, origin, proof, revoke};
-use crate::vault::{AttributesChange, Ended, VaultError};
+use crate::vault::{AttributesChange, Ended, UserChange, VaultError};
 
 const ADD: &str = concat!(
     "WITH ",
@@ -144,6 +144,24 @@ impl Mail for PostgresVault {
         self.clients
             .query(Mode::TRANSACTION, digest, |connection, digest| {
                 Box::pin(verify_email_by_link(connection, *digest))
+            })
+            .await
+    }
+
+    async fn change_user(
+        &self,
+        id: UserId,
+        change: &UserChange,
+        mail: &NewMail,
+    ) -> Result<Ended, VaultError> {
+        let mode = Mode::TRANSACTION.within(revoke::ALL_OF_USER);
+        self.clients
+            .query(mode, (id, change.clone(), mail.clone()), |connection, (id, change, mail)| {
+                Box::pin(async move {
+                    let ended = apply(connection, *id, change).await?;
+                    add(connection, mail).await?;
+                    Ok(ended)
+                })
             })
             .await
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Row, params};
 
-use super::{set_attributes, set_password};
+use super::{apply, set_attributes, set_password};
 use crate::clock::Timestamp;
 use crate::id::{MailId, UserId};
 use crate::secret::Secret;
@@ -16,7 +16,7 @@ use crate::vault::sqlite::reader::View;
 use crate::vault::sqlite::revoke::{Event, record};
 use crate::vault::sqlite::rows;
 use crate::vault::sqlite::writer::Tx;
-use crate::vault::{AttributesChange, Ended, User, VaultError};
+use crate::vault::{AttributesChange, Ended, User, UserChange, VaultError};
 
 #[async_trait]
 impl Mail for SqliteVault {
@@ -41,6 +41,22 @@ impl Mail for SqliteVault {
 
     async fn verify_email_by_link(&self, digest: [u8; 32]) -> Result<Option<Ended>, VaultError> {
         self.writer.run(move |tx| verify_email_by_link(tx, digest)).await
+    }
+
+    async fn change_user(
+        &self,
+        id: UserId,
+        change: &UserChange,
+        mail: &NewMail,
+    ) -> Result<Ended, VaultError> {
+        let (change, mail) = (change.clone(), mail.clone());
+        self.writer
+            .run(move |tx| {
+                let ended = apply(tx, id, &change)?;
+                add(tx, &mail)?;
+                Ok(ended)
+            })
+            .await
     }
 
     async fn add(&self, mail: &NewMail) -> Result<(), VaultError> {

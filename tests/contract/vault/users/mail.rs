@@ -279,3 +279,19 @@ pub(crate) async fn link_verifies_the_address_it_was_sent_to(world: World) {
         assert_eq!(world.find(user).await.attributes.email_verified(), is_verified, "{email}");
     }
 }
+
+pub(crate) async fn change_and_its_mail_are_stored_together(world: World) {
+    let (ada, device) = world.someone().await;
+    let change = |expected: &str| UserChange::Password {
+        new: secret("hash of the new one"),
+        expected: Some(secret(expected)),
+        keep: Some(device.id),
+    };
+    let refused = world.vault.mail.change_user(ada, &change("hash of another"), &new_mail(ada)).await;
+    assert!(matches!(refused, Err(VaultError::Superseded)), "{refused:?}");
+    assert_eq!(outbox(&world).await.waiting, 0, "no mail without the change");
+    let ended = world.vault.mail.change_user(ada, &change("hash of ada"), &new_mail(ada)).await;
+    assert_eq!(ended.expect("changed").alive, 0);
+    assert_eq!(outbox(&world).await.waiting, 1);
+    assert_eq!(world.find(ada).await.password.expose(), "hash of the new one");
+}

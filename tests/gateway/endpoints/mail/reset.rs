@@ -206,3 +206,18 @@ async fn form_problems_are_shown() {
     let fields = with(&with(&hidden(&page), "csrf", "x"), "username", "ada");
     assert_eq!(here.post("/auth/reset", &fields).await.status, 403, "another page's form");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owner_is_told_of_a_password_changed_on_the_account_page() {
+    let server = MailServer::start(&[]).await;
+    let gateway = gateway(&server).await;
+    user(&gateway, "ada").await;
+    let tokens = gateway.login("ada").await;
+    let wrong = json!({ "current_password": "not the password", "new_password": NEW });
+    assert_eq!(gateway.post("/auth/password", Some(&tokens.access), &wrong).await.status, 400);
+    let change = json!({ "current_password": PASSWORD, "new_password": NEW });
+    assert_eq!(gateway.post("/auth/password", Some(&tokens.access), &change).await.status, 200);
+    let mail = &received(&server, 1).await[0];
+    assert!(mail.header("Subject").contains("your password was changed"), "{}", mail.text());
+    assert!(mail.text().contains("tell whoever runs this site"), "{}", mail.text());
+}
