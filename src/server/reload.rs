@@ -187,11 +187,12 @@ impl Reload {
             restart.push(MASTER_KEY);
             restart.sort_by_key(|key| RESTART.iter().position(|known| known == key));
         }
+        // Before the swap: afterwards the log is to follow at once.
+        let changes = Effective::of(&config).changes_since(&Effective::of(&self.running));
         snapshot.upstreams.resolve(RESOLVE).await;
         self.current.replace(snapshot);
         credentials.begin();
-        let (before, after) = (Effective::of(&self.running), Effective::of(&config));
-        self.auth.record_event("configuration_changed", after.changes_since(&before));
+        self.auth.record_event("configuration_changed", changes);
         self.running = Arc::new(config);
         let state = ReloadState {
             generation: self.current.state().generation + 1,

@@ -147,7 +147,8 @@ async fn status_members_and_documentation_match() {
     let text = std::fs::read_to_string(house.path("gateway.toml")).expect("the file");
     let health = "[upstreams.app.health]\ninterval = \"1s\"\n[[routes]]\n";
     let tls = format!(
-        "token = \"{TOKEN}\"\n[server.tls]\ncertificates = [{{ cert_file = \"app.crt\", key_file = \"app.key\" }}]\n[login]\n"
+        "token = \"{TOKEN}\"\n[server.tls]\ncertificates = [{{ cert_file = \"app.crt\", key_file = \"app.key\" }}]\n\
+         [mail]\nurl = \"file:mails\"\nfrom = \"login@gateway.test\"\n[login]\n"
     );
     house.write(
         "gateway.toml",
