@@ -148,7 +148,7 @@ async fn status_members_and_documentation_match() {
     let health = "[upstreams.app.health]\ninterval = \"1s\"\n[[routes]]\n";
     let tls = format!(
         "token = \"{TOKEN}\"\n[server.tls]\ncertificates = [{{ cert_file = \"app.crt\", key_file = \"app.key\" }}]\n\
-         [mail]\nurl = \"file:mails\"\nfrom = \"login@gateway.test\"\n[login]\n"
+         [mail]\nurl = \"file:.\"\nfrom = \"login@gateway.test\"\n[login]\n"
     );
     house.write(
         "gateway.toml",
