@@ -85,6 +85,15 @@ impl Fleet {
         }
     }
 
+    /// Number of attempts that a gateway has counted alone: on a busy machine Redis does not always answer within 200 ms.
+    async fn alone(&self) -> usize {
+        let mut sum = 0.0;
+        for gateway in &self.gateways {
+            sum += gateway.metric("doorward_throttle_alone_total").await;
+        }
+        sum as usize
+    }
+
     /// Number of passwords that the gateways have hashed.
     async fn hashes(&self) -> usize {
         let mut sum = 0.0;
