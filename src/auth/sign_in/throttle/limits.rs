@@ -33,6 +33,8 @@ const ALL_ADDRESSES: u32 = 10;
 /// Time in which one failure of an address leaks away: 14,400 a day. One address may stand for a whole office, whose people
 /// mistype too.
 const ADDRESS_LEAK: Duration = Duration::from_secs(6);
+/// The same for responses, of which none is guessed: somebody at the address of a provider must not delay its logouts.
+const RESPONSE_LEAK: Duration = Duration::from_secs(1);
 /// Ratio of the limit of an IPv6 /48, which may have many customers or one, to that of a /64.
 const SITE: u32 = 10;
 /// Time in which the failures of all addresses together leak away: ten a second by default. A site with more sign-ins sets a
@@ -181,7 +183,8 @@ impl Keys {
         };
         let of_address = |what: &str, address| {
             let key = self.key(&format!("{what}:{}", network(address)));
-            one(key, key, address_rule(allowed.per_address, 1), Scope::Response)
+            let burst = allowed.per_address;
+            one(key, key, Rule::Leaky { burst, leak: RESPONSE_LEAK, tight: burst }, Scope::Response)
         };
         let counted = guesses(allowed.per_account);
         match guesser {
