@@ -202,6 +202,7 @@ macro_rules! on {
                     tail_put_back_is_found_by_a_kept_head
                     altered_end_stops_linking
                     retention_deletes_from_the_start_and_the_rest_verifies
+                    rows_made_to_look_old_are_not_deleted
                     other_master_secret_is_named
                 }
                 audit {

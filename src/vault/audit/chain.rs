@@ -40,19 +40,6 @@ impl ChainPoint {
     pub const START: Self = Self { position: 0, digest: [0; 32] };
 }
 
-impl ChainPoint {
-    /// Returns the point of the next row.
-    ///
-    /// # Errors
-    /// [`VaultError::Damaged`] if rows are missing between the two.
-    pub(crate) fn followed_by(self, next: Self) -> Result<Self, VaultError> {
-        if next.position == self.position + 1 {
-            return Ok(next);
-        }
-        Err(damaged(&Break::Missing { first: self.position + 1, last: next.position - 1 }))
-    }
-}
-
 fn damaged(fault: &Break) -> VaultError {
     VaultError::Damaged(format!("{fault}: see `doorward vault audit --verify`"))
 }
@@ -148,6 +135,22 @@ impl ChainKey {
         mac.optional(event.request_id.as_deref());
         mac.field(&event.times.to_be_bytes());
         ChainPoint { position, digest: mac.tag() }
+    }
+
+    /// Returns the point of a stored row, which must follow `before` unaltered.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] if a row is missing before it, or it was altered.
+    pub(crate) fn follow(&self, before: ChainPoint, row: &LinkedEvent) -> Result<ChainPoint, VaultError> {
+        let (position, next) = (row.point.position, before.position + 1);
+        if position != next {
+            return Err(damaged(&Break::Missing { first: next, last: position.saturating_sub(1) }));
+        }
+        let point = self.link(&before, &row.event);
+        if row.key_id != self.id || point.digest != row.point.digest {
+            return Err(damaged(&Break::Altered { position, seq: row.event.seq, at: row.event.at }));
+        }
+        Ok(point)
     }
 
     /// Returns the chain with its ends checked. One that has not begun begins.

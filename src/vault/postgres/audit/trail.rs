@@ -35,7 +35,7 @@ const PAGE_OF_USER: &str =
 const LOGINS: &str = event!(
     "WHERE user_id = $1 AND event = 'login' AND NOT EXISTS (
          SELECT 1 FROM audit e
-         WHERE e.user_id = $1 AND e.session_id = audit.session_id AND e.event = 'session_ended_by_pattern')
+         WHERE e.session_id = audit.session_id AND e.event = 'session_ended_by_pattern')
      ORDER BY seq DESC LIMIT $2"
 );
 const LINKED: &str = event!("WHERE position > $1 ORDER BY position LIMIT $2");
@@ -84,13 +84,9 @@ const STORE: &str =
     "UPDATE audit_chain SET key_id = $1, anchor_position = $2, anchor_digest = $3, anchor_mac = $4,
             head_position = $5, head_digest = $6, head_mac = $7";
 
-/// The rows at the start of the chain, `$1` its anchor, `$2` retention, `$3` the limit.
-const OLDEST: &str = concat!(
-    "WITH ",
-    clock!(),
-    " SELECT position, digest, at < now - $2::float8 * interval '1 millisecond' AS is_old FROM audit, clock
-      WHERE position > $1 ORDER BY position LIMIT $3"
-);
+/// Time before which rows are deleted; `$1` retention.
+const CUTOFF: &str =
+    concat!("WITH ", clock!(), " SELECT now - $1::float8 * interval '1 millisecond' AS cutoff FROM clock");
 
 const PRUNE: &str = "DELETE FROM audit WHERE position > $1 AND position <= $2 RETURNING seq";
 
@@ -238,12 +234,12 @@ async fn prune(
     let Some(row) = connection.row(LOCK, &[]).await? else { return Ok(0) };
     let mut chain = key.begun(ends(&row)?)?;
     let anchor = chain.anchor.point;
-    let oldest = connection.rows(OLDEST, &[&signed(anchor.position), &Span(keep), &i64::from(limit)]).await?;
-    let old = |row: &&Row| row.try_get("is_old").unwrap_or(false);
+    let cutoff: Timestamp = connection.one(CUTOFF, &[&Span(keep)]).await?.try_get("cutoff")?;
     let mut last = anchor;
-    for row in oldest.iter().take_while(old) {
-        let point = point(row)?;
-        last = last.followed_by(point)?;
+    // Each is checked: nobody may make the gateway delete what was altered to look old.
+    let oldest = linked(connection, anchor.position, limit).await?;
+    for row in oldest.iter().take_while(|row| row.event.at < cutoff) {
+        last = key.follow(last, row)?;
     }
     if last == anchor {
         return Ok(0);
@@ -327,7 +323,8 @@ fn event(row: &Row) -> Result<AuditEvent, tokio_postgres::Error> {
     let (seq, times, position): (i64, i64, Option<i64>) =
         (row.try_get("seq")?, row.try_get("times")?, row.try_get("position")?);
     Ok(AuditEvent {
-        seq: seq.unsigned_abs(),
+        // A negative number is nobody's: the digest of its row does not fit.
+        seq: u64::try_from(seq).unwrap_or(u64::MAX),
         at: row.try_get("at")?,
         event: row.try_get("event")?,
         outcome: row.try_get("outcome")?,
@@ -338,8 +335,8 @@ fn event(row: &Row) -> Result<AuditEvent, tokio_postgres::Error> {
         address: row.try_get("address")?,
         cause: row.try_get("cause")?,
         request_id: row.try_get("request_id")?,
-        times: times.unsigned_abs(),
-        position: position.map(i64::unsigned_abs),
+        times: u64::try_from(times).unwrap_or(u64::MAX),
+        position: position.map(|position| u64::try_from(position).unwrap_or(u64::MAX)),
     })
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Row, params};
 
-use crate::clock::Timestamp;
 use crate::id::UserId;
 use crate::vault::sqlite::SqliteVault;
 use crate::vault::sqlite::fault::Fault;
@@ -24,7 +23,7 @@ const PAGE_OF_USER: &str = "SELECT * FROM audit WHERE seq < ?1 AND (?2 IS NULL O
 /// `?1` user, `?2` the limit.
 const LOGINS: &str = "SELECT * FROM audit WHERE user_id = ?1 AND event = 'login' AND NOT EXISTS ( \
          SELECT 1 FROM audit e \
-         WHERE e.user_id = ?1 AND e.session_id = audit.session_id AND e.event = 'session_ended_by_pattern') \
+         WHERE e.session_id = audit.session_id AND e.event = 'session_ended_by_pattern') \
      ORDER BY seq DESC LIMIT ?2";
 const LINKED: &str = "SELECT * FROM audit WHERE position > ?1 ORDER BY position LIMIT ?2";
 const NOT_LINKED: &str = "SELECT * FROM audit WHERE key_id IS NULL ORDER BY seq LIMIT ?1";
@@ -114,10 +113,17 @@ fn link(tx: &Tx<'_>, key: &ChainKey, limit: u32) -> Result<Linked, Fault> {
     }
     for event in &rows {
         last = key.link(&last, event);
-        tx.execute(
+        let set = tx.execute(
             "UPDATE audit SET position = ?2, digest = ?3, key_id = ?4 WHERE seq = ?1",
             params![signed(event.seq), signed(last.position), last.digest.as_slice(), key.id()],
         )?;
+        if set != 1 {
+            return Err(VaultError::Damaged(format!(
+                "the audit row {} has a number that no gateway gives",
+                event.seq
+            ))
+            .into());
+        }
     }
     chain.head = key.seal_head(last);
     store(tx, key, &chain)?;
@@ -127,13 +133,11 @@ fn link(tx: &Tx<'_>, key: &ChainKey, limit: u32) -> Result<Linked, Fault> {
 fn prune(tx: &Tx<'_>, key: &ChainKey, keep: Duration, limit: u32) -> Result<u64, Fault> {
     let mut chain = key.begun(ends(tx)?)?;
     let (anchor, cutoff) = (chain.anchor.point, tx.now() - keep);
-    let oldest = "SELECT position, digest, at FROM audit WHERE position > ?1 ORDER BY position LIMIT ?2";
-    let oldest = tx.rows(oldest, params![signed(anchor.position), limit], |row| {
-        Ok((point(row)?, row.get::<_, Timestamp>("at")?))
-    })?;
+    let oldest = tx.rows(LINKED, params![signed(anchor.position), limit], linked)?;
     let mut last = anchor;
-    for (point, _) in oldest.into_iter().take_while(|(_, at)| *at < cutoff) {
-        last = last.followed_by(point)?;
+    // Each is checked: nobody may make the gateway delete what was altered to look old.
+    for row in oldest.into_iter().take_while(|row| row.event.at < cutoff) {
+        last = key.follow(last, &row)?;
     }
     if last == anchor {
         return Ok(0);
@@ -214,7 +218,8 @@ fn event(row: &Row<'_>) -> rusqlite::Result<AuditEvent> {
     let (seq, times, position): (i64, i64, Option<i64>) =
         (row.get("seq")?, row.get("times")?, row.get("position")?);
     Ok(AuditEvent {
-        seq: seq.unsigned_abs(),
+        // A negative number is nobody's: the digest of its row does not fit.
+        seq: u64::try_from(seq).unwrap_or(u64::MAX),
         at: row.get("at")?,
         event: row.get("event")?,
         outcome: row.get("outcome")?,
@@ -225,8 +230,8 @@ fn event(row: &Row<'_>) -> rusqlite::Result<AuditEvent> {
         address: row.get("address")?,
         cause: row.get("cause")?,
         request_id: row.get("request_id")?,
-        times: times.unsigned_abs(),
-        position: position.map(i64::unsigned_abs),
+        times: u64::try_from(times).unwrap_or(u64::MAX),
+        position: position.map(|position| u64::try_from(position).unwrap_or(u64::MAX)),
     })
 }
 

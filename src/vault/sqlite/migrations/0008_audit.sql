@@ -28,3 +28,7 @@ CREATE TABLE audit_chain (
     head_mac        BLOB
 ) STRICT;
 INSERT INTO audit_chain (one) VALUES (1);
+
+-- Logins of a user, and sessions that an unusual pattern has ended: a sign-in looks for both.
+CREATE INDEX audit_logins ON audit (user_id, seq) WHERE event = 'login';
+CREATE INDEX audit_ended_by_pattern ON audit (session_id) WHERE event = 'session_ended_by_pattern';

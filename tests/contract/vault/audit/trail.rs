@@ -370,6 +370,17 @@ pub(crate) async fn retention_deletes_from_the_start_and_the_rest_verifies(world
     assert_eq!(verified(&world, None).await, Err(Break::Missing { first: 10, last: 10 }));
 }
 
+pub(crate) async fn rows_made_to_look_old_are_not_deleted(world: World) {
+    six_rows(&world).await;
+    link(&world).await;
+    let old = if world.raw.is_some() { "at - interval '400 days'" } else { "1" };
+    tamper(&world, &format!("UPDATE audit SET at = {old} WHERE position <= 4")).await;
+    let error = world.vault.trail.prune(&key(), HOUR * 24 * 30, 100).await.expect_err("damaged");
+    assert!(matches!(error, VaultError::Damaged(_)), "{error}");
+    let found = verified(&world, None).await.map(|verified| verified.rows);
+    assert!(matches!(found, Err(Break::Altered { position: 1, .. })), "{found:?}");
+}
+
 async fn six_more(world: &World, user: UserId) {
     for hash in 0..6 {
         let new = secret(&format!("hash {hash}"));
