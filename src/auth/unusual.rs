@@ -19,7 +19,7 @@ use crate::id::{SessionId, UserId};
 use crate::metrics::{Label as _, UnusualPattern as Pattern};
 use crate::pages::browser_and_system;
 use crate::policy::forwarded::network_of;
-use crate::vault::{EndReason, Grant, Scope};
+use crate::vault::{EndReason, Grant, Scope, USER_AGENT};
 
 /// Size of a network between which a session does not move while its browser stays where it is: most providers and
 /// companies have one or several of these. Prefix lengths of IPv4 and IPv6.
@@ -80,7 +80,13 @@ impl SignedInFrom {
 
 /// Returns whether a browser is of another kind than the one that signed in. Versions change without the user.
 fn is_other_browser(then: Option<&str>, now: Option<&str>) -> bool {
-    let kind = |agent: Option<&str>| agent.map(browser_and_system).unwrap_or_default();
+    // The vault keeps the beginning.
+    let kind = |agent: Option<&str>| {
+        agent
+            .map(|agent| &agent[..agent.floor_char_boundary(USER_AGENT)])
+            .map(browser_and_system)
+            .unwrap_or_default()
+    };
     kind(then) != kind(now)
 }
 
@@ -141,21 +147,21 @@ impl Auth {
         self.watch.failed(address, account, self.parts.clock.monotonic());
     }
 
-    /// Records the patterns of a sign-in. `is_known_device` is true for a browser that has signed in to the account before:
-    /// what others at its address do says nothing of it.
+    /// Records the patterns of a sign-in. `is_guess` is true for a password in a browser that has not signed in to the account
+    /// before: failures of others at its address say nothing of other proofs, and of known browsers.
     ///
     /// # Errors
-    /// `CredentialsWrong` if a pattern ended the session, so that a guesser learns nothing; `StoreUnavailable`.
+    /// `CredentialsWrong` if a pattern ended the session, as for a wrong password; `StoreUnavailable`.
     pub(crate) async fn watch_sign_in(
         self: &Arc<Self>,
         grant: &Grant,
         client: SeenClient<'_>,
-        is_known_device: bool,
+        is_guess: bool,
         settings: &Settings,
     ) -> Result<(), Refusal> {
         let opened = SignedInFrom::of(grant);
-        let is_guesser = !is_known_device
-            && self.watch.watched().accounts.are_many(client.address, self.parts.clock.monotonic());
+        let is_guesser =
+            is_guess && self.watch.watched().accounts.are_many(client.address, self.parts.clock.monotonic());
         let mut ends = is_guesser && self.record_unusual(Pattern::ManyAccounts, &opened, client, settings);
         let is_new = self.is_first_from_region(grant, client.address).await;
         match is_new {

@@ -58,7 +58,7 @@ pub struct NewSession {
 }
 
 /// Maximum stored length of a `User-Agent` in bytes: enough to tell devices apart, too little to fill a disk.
-const USER_AGENT: usize = 256;
+pub const USER_AGENT: usize = 256;
 
 impl NewSession {
     /// Returns the part of the `User-Agent` that is stored.

@@ -328,7 +328,18 @@ impl Auth {
         let is_known_device = self.known_device(&user.login, &login.client.devices).is_some();
         let seen =
             SeenClient { address: login.client.address, user_agent: login.client.user_agent.as_deref() };
-        self.watch_sign_in(&grant, seen, is_known_device, settings).await?;
+        let is_guess = login.methods == Methods::PASSWORD && !is_known_device;
+        if let Err(refusal) = self.watch_sign_in(&grant, seen, is_guess, settings).await {
+            if is_guess && refusal == Refusal::CredentialsWrong {
+                // As for a wrong password, so that the right one is not told by the limits or the time.
+                let account = user.login.as_str();
+                let guesser = Guesser::Unknown { account, address: login.client.address };
+                if self.charge(guesser, settings).await.is_ok() {
+                    self.throttle.hold_back(settings.failure_delay).await;
+                }
+            }
+            return Err(refusal);
+        }
         let tokens = self.issue_tokens(&grant, &token, refresh_kid, settings, requested_at).await?;
         self.parts.metrics.tokens.issued.of(GrantKind::Login).inc();
         Ok(tokens)
