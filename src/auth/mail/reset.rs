@@ -20,14 +20,20 @@ use crate::password::{HasherBusy, Password, Person, is_unusable_hash};
 use crate::request_id;
 use crate::secret::Secret;
 use crate::token::{Digest, sha256};
+use crate::vault::origin::{Actor, acting};
 use crate::vault::{EndReason, Link, LinkPurpose, NewLink, NewMail, User, UserKey, VaultError};
 
 /// Time for which a link can be used: a mail takes minutes at most, and who asks waits for it.
 pub const LINK_LIFE: Duration = Duration::from_mins(15);
-/// Maximum number of links of a user at one time: people ask again when a mail is late. Strangers cannot fill a mailbox.
+/// Maximum number of links of one purpose that a user has at one time: people ask again when a mail is late.
 const MAX_LINKS: u32 = 3;
+/// The same for links that anybody may ask for. Strangers cannot fill a mailbox, nor can one address use up all of them.
+const MAX_RESETS: u32 = 15;
 /// The same for a browser that has signed in to the account before: strangers cannot use up the owner's.
-const MAX_LINKS_KNOWN: u32 = 6;
+const MAX_RESETS_KNOWN: u32 = 18;
+/// Requests at once for one name from one address. With the waits after them it has ten in the life of a link, so one address
+/// cannot use up all links of a user.
+const AT_ONCE: u32 = 3;
 /// Requests whose work is done at one time. It is done after the response, which so tells nothing by its time.
 pub(crate) const RESETS_AT_ONCE: usize = 16;
 
@@ -119,18 +125,21 @@ impl Auth {
         // A browser that has signed in to the account has a bucket of its own, which strangers cannot use up.
         let device = login.and_then(|login| self.known_device(&login, &request.devices));
         let guesser = match device {
-            Some(device) => Guesser::Device { user: device.user, number: device.number },
+            Some(device) => Guesser::DeviceReset { user: device.user, number: device.number },
             None => Guesser::Unknown { account: &account, address: request.address },
         };
-        self.charge(guesser, settings).await?;
+        let mut allowed = settings.clone();
+        allowed.attempts.per_account = allowed.attempts.per_account.min(AT_ONCE);
+        self.charge(guesser, &allowed).await?;
         let permit = Arc::clone(&self.resets).try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
         let (auth, settings) = (Arc::clone(self), settings.clone());
-        tokio::spawn(request_id::carried(async move {
+        // Whoever asks has proven nothing.
+        tokio::spawn(request_id::carried(acting(Actor::Client, async move {
             if let Err(error) = auth.send_link(&request, &mailer, &settings).await {
                 tracing::warn!(reason = "reset_failed", cause = %error, "a request for a new password was lost");
             }
             drop(permit);
-        }));
+        })));
         Ok(())
     }
 
@@ -155,9 +164,9 @@ impl Auth {
         let random = self.parts.random.as_ref();
         let browser = request.browser.as_deref();
         let (token, mut link) = new_link(random, LinkPurpose::Reset, &user, browser, LINK_LIFE);
-        if self.known_device(&user.login, &request.devices).is_some_and(|device| device.user == user.id) {
-            link.max_open = MAX_LINKS_KNOWN;
-        }
+        let device = self.known_device(&user.login, &request.devices);
+        let is_known = device.is_some_and(|device| device.user == user.id && device.epoch == user.epoch);
+        link.max_open = if is_known { MAX_RESETS_KNOWN } else { MAX_RESETS };
         link.email = Some(email.clone());
         let url = link_url(&request.letterhead.base, &token);
         let draft = Draft {

@@ -59,7 +59,7 @@ const SWEEP: &str = concat!(
          RETURNING 1
      ), gone_mails AS (
          DELETE FROM outbox WHERE (SELECT here FROM leader) AND id = ANY (ARRAY(
-             SELECT id FROM outbox WHERE done_at < (SELECT listed FROM past) LIMIT $3 FOR UPDATE SKIP LOCKED))
+             SELECT id FROM outbox WHERE done_at < (SELECT listed FROM past) OR until < (SELECT listed FROM past) LIMIT $3 FOR UPDATE SKIP LOCKED))
          RETURNING 1
      ), gone_events AS (
          DELETE FROM audit WHERE (SELECT here FROM leader) AND seq = ANY (ARRAY(

@@ -83,7 +83,7 @@ fn sweep(tx: &Tx<'_>, limit: u32) -> Result<u64, Fault> {
         params![now, limit],
     )?;
     let mails = tx.execute(
-        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE done_at < ?1 LIMIT ?2)",
+        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE done_at < ?1 OR until < ?1 LIMIT ?2)",
         params![now - SENT_MAIL_LIFE, limit],
     )?;
     Ok([sessions, revocations, events, logouts, sign_ins, challenges, links, mails]

@@ -69,6 +69,13 @@ pub(crate) enum Guesser<'a> {
         /// Number of the device mark.
         number: [u8; 8],
     },
+    /// A browser that has signed in to this account before, and asks for a link to set a new password.
+    DeviceReset {
+        /// Id of its account.
+        user: UserId,
+        /// Number of the device mark.
+        number: [u8; 8],
+    },
     /// A signed-in session of the account, which must give the current password to change it.
     Session {
         /// Id of the session.
@@ -192,6 +199,11 @@ impl Keys {
             Guesser::Device { user, number } => {
                 let key = self.key(&format!("device:{user}:{}", u64::from_be_bytes(number)));
                 one(self.user(user), key, counted, Scope::Device)
+            }
+            // Apart from its guesses: who has failed ten times is who needs a link.
+            Guesser::DeviceReset { user, number } => {
+                let key = self.key(&format!("reset device:{user}:{}", u64::from_be_bytes(number)));
+                one(self.key(&format!("counts of resets:{user}")), key, counted, Scope::Device)
             }
             // Only the session's own bucket is enforced. The others count as well, so a stolen token gives no extra
             // guesses.

@@ -48,7 +48,8 @@ const LINK: &str = concat!(
     "WITH ",
     clock!(),
     " SELECT l.purpose, l.user_id, l.browser, l.email, l.epoch FROM links l JOIN users u ON u.id = l.user_id, clock
-      WHERE l.digest = $1 AND l.until > now AND u.epoch = l.epoch AND NOT u.disabled"
+      WHERE l.digest = $1 AND l.until > now AND u.epoch = l.epoch AND NOT u.disabled
+      AND (l.email IS NULL OR l.email = u.email)"
 );
 
 /// The other links of the user go with it. Who opens the link has the mailbox; no session is left that would have to learn of the

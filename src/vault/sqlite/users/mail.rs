@@ -118,13 +118,17 @@ fn add_link(tx: &Tx<'_>, link: &NewLink, mail: Option<&NewMail>) -> Result<bool,
     Ok(true)
 }
 
-/// Returns the link, if its user still has the epoch that it was made for.
+/// Returns the link, if its user still has the epoch and the address that it was made for.
 fn find(view: &View<'_>, digest: [u8; 32]) -> Result<Option<Link>, Fault> {
     let found =
         view.row("SELECT * FROM links WHERE digest = ?1 AND until > ?2", params![digest, view.now()], link)?;
     let Some((Some(purpose), link)) = found else { return Ok(None) };
     let user = enabled_user(view, link.user_id)?;
-    Ok(user.filter(|user| user.epoch == link.epoch).map(|_| Link { purpose, ..link }))
+    let is_current = |user: &User| {
+        let has_address = link.email.is_none() || link.email.as_ref() == user.attributes.email();
+        user.epoch == link.epoch && has_address
+    };
+    Ok(user.filter(is_current).map(|_| Link { purpose, ..link }))
 }
 
 /// Reads a row. A newer doorward may have purposes that this one does not know.

@@ -137,6 +137,26 @@ pub(crate) async fn link_is_void_after_a_change_of_the_user(world: World) {
             assert!(matches!(refused, Err(VaultError::UserUnknown)), "{name}: {refused:?}");
         }
     }
+    // Whoever has the mailbox of an address that the user no longer has gets nothing.
+    let address = |text: &str| text.parse().expect("an address");
+    for (name, after) in [("dora", Edit::Set(address("new@example.org"))), ("emil", Edit::Clear)] {
+        let user = world.user(name).await;
+        let (email, now) =
+            (address(&format!("{name}@example.org")), Edit::Set(address(&format!("{name}@example.org"))));
+        for (edit, is_sent) in [(now, true), (after, false)] {
+            let change = AttributesChange { email: edit, ..AttributesChange::default() };
+            world.vault.users.change(user, &UserChange::Attributes(change)).await.expect("changed");
+            if is_sent {
+                let link = NewLink { email: Some(Clone::clone(&email)), digest: [7; 32], ..new_link(user) };
+                assert!(mail.add_link(&link, None).await.expect("an answer"));
+                assert!(mail.link([7; 32]).await.expect("an answer").is_some(), "{name}: it is good");
+            }
+        }
+        assert_eq!(mail.link([7; 32]).await.expect("an answer"), None, "{name}");
+        let void = mail.set_password_by_link([7; 32], &secret("new"), None).await.expect("an answer");
+        assert!(void.is_none(), "{name}: {void:?}");
+        world.vault.users.change(user, &UserChange::Deleted).await.expect("changed");
+    }
 }
 
 pub(crate) async fn mail_is_claimed_by_one_until_its_lease_ends(world: World) {
@@ -268,14 +288,14 @@ pub(crate) async fn link_verifies_the_address_it_was_sent_to(world: World) {
         stale.is_none() && !world.find(bob).await.attributes.email_verified(),
         "another address now: {stale:?}"
     );
-    // A link that was mailed proves the address when it sets the password, and does not verify one that it was not sent to.
+    // A link that was mailed proves the address when it sets the password, and is void where the user has another one.
     for (user, email, is_verified) in [(bob, "old@example.org", false), (bob, "bob@example.org", true)] {
         let link = NewLink { email: Some(address(email)), ..new_link(user) };
         assert!(mail.add_link(&link, None).await.expect("an answer"));
         let verified = mail.verify_email_by_link(link.digest).await.expect("an answer");
         assert!(verified.is_none(), "it is no verification: {verified:?}");
         let set = mail.set_password_by_link(link.digest, &secret("new"), None).await.expect("an answer");
-        assert!(set.is_some());
+        assert_eq!(set.is_some(), is_verified, "{email}");
         assert_eq!(world.find(user).await.attributes.email_verified(), is_verified, "{email}");
     }
 }
