@@ -45,8 +45,7 @@ pub(crate) fn is_by_cookie(
 /// # Errors
 /// As [`Auth::authenticate`]; `TokenMissing`.
 pub(crate) async fn authenticate(
-    request: &RequestHeader,
-    peer: IpAddr,
+    (request, peer): (&RequestHeader, IpAddr),
     credential: &Credential<'_>,
     needs_fresh_check: bool,
     auth: &Arc<Auth>,

@@ -204,8 +204,7 @@ impl RoutedRequest<'_> {
             let needs_fresh_check =
                 route.always_revalidate || resources.also.iter().any(|second| second.route.always_revalidate);
             let authenticated = authentication::authenticate(
-                request,
-                peer,
+                (request, peer),
                 &credential,
                 needs_fresh_check,
                 auth,

@@ -305,7 +305,7 @@ impl Call<'_> {
         if accept != Accept::Bearer {
             let peer = client::client_ip(self.session);
             let authenticated =
-                authentication::authenticate(request, peer, &credential, true, auth, snapshot, control);
+                authentication::authenticate((request, peer), &credential, true, auth, snapshot, control);
             let (admission, renewed) = authenticated.await?;
             if let Some(renewed) = renewed {
                 self.cookies.set_tokens(&renewed.tokens, snapshot);
