@@ -159,7 +159,7 @@ async fn sign_in(client: &mut Client, login: &str, password: &str) -> Response {
     client.request("POST", "/auth/login", &[("Content-Type", "application/json")], body.as_bytes()).await
 }
 
-/// What a client sees of a response, without what differs in each.
+/// Response as a client sees it, without what differs in each.
 fn told(response: &Response) -> String {
     let id = response.header("x-request-id").unwrap_or_default();
     let mut fields: Vec<String> = response
@@ -180,7 +180,7 @@ struct SignIns {
     failed: usize,
 }
 
-/// What 300 clients that sign in at once cost the requests of people who are signed in.
+/// Cost of 300 clients that sign in at once, for the requests of people who are signed in.
 async fn load(world: &World, report: &mut Report) -> anyhow::Result<()> {
     let hash = hash().await?;
     for at in 0..AT_ONCE {

@@ -8,7 +8,7 @@ use askama::Template;
 use super::Language;
 use super::text::Text;
 
-/// What a mail tells.
+/// Content of a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice<'a> {
     /// A link to set a new password.

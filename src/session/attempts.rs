@@ -65,7 +65,7 @@ pub struct Bucket {
     pub key: BucketKey,
     /// Its rule.
     pub rule: Rule,
-    /// What happens when it is full.
+    /// Effect when it is full.
     pub effect: Effect,
 }
 

@@ -115,7 +115,7 @@ impl LinkPurpose {
 pub struct NewLink {
     /// SHA-256 of its token.
     pub digest: [u8; 32],
-    /// What it allows.
+    /// Purpose.
     pub purpose: LinkPurpose,
     /// User whom it is for.
     pub user_id: UserId,
@@ -132,7 +132,7 @@ pub struct NewLink {
 /// A link that can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// What it allows.
+    /// Purpose.
     pub purpose: LinkPurpose,
     /// User whom it is for.
     pub user_id: UserId,

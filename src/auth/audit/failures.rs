@@ -137,7 +137,7 @@ impl Failures {
     pub(super) fn take(&self, now: Monotonic) -> (Vec<NewAuditEvent>, usize) {
         let mut state = self.state();
         let mut events = std::mem::take(&mut state.ready);
-        // What does not fit into one statement waits for the next one.
+        // Rows beyond one statement wait for the next one.
         let room = MAX_RECORDED.saturating_sub(events.len());
         let rows: Vec<Failure> = state.rows.keys().take(room).cloned().collect();
         for failure in rows {

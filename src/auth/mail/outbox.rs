@@ -61,11 +61,11 @@ pub struct Draft<'a> {
     pub to: &'a Email,
     /// Time for which sending is tried.
     pub life: Duration,
-    /// What it tells.
+    /// Its content.
     pub notice: Notice<'a>,
 }
 
-/// What a message is made with.
+/// Parts that a message is made of.
 #[derive(Clone, Copy)]
 pub struct Composer<'a> {
     /// Source of its id.

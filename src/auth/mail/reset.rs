@@ -55,7 +55,7 @@ pub struct ResetRequest {
 /// A link as its page shows it.
 #[derive(Debug)]
 pub struct OpenedLink {
-    /// What it allows.
+    /// Purpose.
     pub purpose: LinkPurpose,
     /// The user whom it is for.
     pub user: User,

@@ -40,7 +40,8 @@ pub(crate) fn is_by_cookie(
     credential.by_cookie || (has_refresh() && !is_bearer())
 }
 
-/// Authenticates a request of this peer, which may be a trusted proxy. Returns also the silent renewal, if there was one: the response has to set its cookies.
+/// Authenticates a request of this peer, which may be a trusted proxy. Returns also the silent renewal, if there was one: the
+/// response has to set its cookies.
 ///
 /// # Errors
 /// As [`Auth::authenticate`]; `TokenMissing`.

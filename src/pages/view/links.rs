@@ -73,7 +73,7 @@ pub struct VerifyPage<'a> {
 /// End of a link.
 #[derive(Debug)]
 pub struct LinkEndPage<'a> {
-    /// What has become of it.
+    /// End of it.
     pub end: LinkEnd,
     /// URL of the sign-in form, or of the account page after the end of a verification.
     pub sign_in: &'a str,
@@ -81,7 +81,7 @@ pub struct LinkEndPage<'a> {
     pub again: Option<&'a str>,
 }
 
-/// What has become of a link.
+/// End of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkEnd {
     /// The password was set.

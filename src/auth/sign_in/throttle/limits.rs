@@ -1,4 +1,4 @@
-//! Who guesses what, and the buckets of each.
+//! Sources of attempts, and the buckets of each.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
