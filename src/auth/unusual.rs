@@ -12,14 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use seen::{Accounts, Once, Refreshes};
 
 use crate::auth::{Auth, Settings, Tokens};
-use crate::clock::Monotonic;
 use crate::config::Reaction;
 use crate::error::Refusal;
 use crate::id::{SessionId, UserId};
 use crate::metrics::{Label as _, UnusualPattern as Pattern};
 use crate::pages::browser_and_system;
 use crate::policy::forwarded::network_of;
-use crate::vault::{EndReason, Grant, Scope, USER_AGENT};
+use crate::vault::{EndReason, Grant, Scope, stored_user_agent};
 
 /// Size of a network between which a session does not move while its browser stays where it is: most providers and
 /// companies have one or several of these. Prefix lengths of IPv4 and IPv6.
@@ -81,16 +80,11 @@ impl SignedInFrom {
 /// Returns whether a browser is of another kind than the one that signed in. Versions change without the user.
 fn is_other_browser(then: Option<&str>, now: Option<&str>) -> bool {
     // The vault keeps the beginning.
-    let kind = |agent: Option<&str>| {
-        agent
-            .map(|agent| &agent[..agent.floor_char_boundary(USER_AGENT)])
-            .map(browser_and_system)
-            .unwrap_or_default()
-    };
+    let kind = |agent: Option<&str>| agent.map(stored_user_agent).map(browser_and_system).unwrap_or_default();
     kind(then) != kind(now)
 }
 
-/// What is remembered of refreshes and failures.
+/// Memory of refreshes and failures.
 #[derive(Default)]
 pub(crate) struct Watch(Mutex<Watched>);
 
@@ -104,11 +98,6 @@ struct Watched {
 impl Watch {
     fn watched(&self) -> MutexGuard<'_, Watched> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts a failed sign-in at an account.
-    pub(crate) fn failed(&self, address: IpAddr, account: &str, now: Monotonic) {
-        self.watched().accounts.count(address, account, now);
     }
 }
 
@@ -144,7 +133,7 @@ impl Auth {
 
     /// Counts a failed sign-in.
     pub(crate) fn watch_failure(&self, address: IpAddr, account: &str) {
-        self.watch.failed(address, account, self.parts.clock.monotonic());
+        self.watch.watched().accounts.count(address, account, self.parts.clock.monotonic());
     }
 
     /// Records the patterns of a sign-in. `is_guess` is true for a password in a browser that has not signed in to the account

@@ -42,7 +42,7 @@ pub use mail::{ClaimedMail, Link, LinkPurpose, Mail, MailOutcome, NewLink, NewMa
 pub use metered::metered;
 pub use sessions::{
     EXTEND_AFTER, EndReason, Ended, Grant, NewSession, Presented, Rotation, RotationRefused, Scope,
-    SessionPage, SessionRow, SessionUse, Sessions, USER_AGENT, idle_grain,
+    SessionPage, SessionRow, SessionUse, Sessions, idle_grain, stored_user_agent,
 };
 pub use users::{
     AttributesChange, Edit, ImportMode, Imported, NewUser, PasswordCount, User, UserChange, UserKey, Users,

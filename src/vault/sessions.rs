@@ -58,12 +58,17 @@ pub struct NewSession {
 }
 
 /// Maximum stored length of a `User-Agent` in bytes: enough to tell devices apart, too little to fill a disk.
-pub const USER_AGENT: usize = 256;
+const USER_AGENT: usize = 256;
+
+/// Returns the part of a `User-Agent` that is stored.
+pub fn stored_user_agent(text: &str) -> &str {
+    &text[..text.floor_char_boundary(USER_AGENT)]
+}
 
 impl NewSession {
     /// Returns the part of the `User-Agent` that is stored.
     pub(crate) fn stored_user_agent(&self) -> Option<&str> {
-        self.user_agent.as_deref().map(|text| &text[..text.floor_char_boundary(USER_AGENT)])
+        self.user_agent.as_deref().map(stored_user_agent)
     }
 }
 

@@ -15,7 +15,9 @@ use crate::metrics::GrantKind;
 use crate::password::{HasherBusy, Password, Verdict};
 use crate::secret::Secret;
 use crate::token::refresh::{FamilyId, RefreshToken};
-use crate::vault::{NewProviderSession, NewSession, User, UserChange, UserKey, VaultError};
+use crate::vault::{
+    NewProviderSession, NewSession, User, UserChange, UserKey, VaultError, stored_user_agent,
+};
 
 /// Login request of a client.
 #[derive(Debug, Clone)]
@@ -295,7 +297,7 @@ impl Auth {
             idle: terms.idle,
             absolute: terms.absolute,
             address: Some(client.address),
-            user_agent: client.user_agent.as_deref().map(|agent| cut(agent, 256).to_owned()),
+            user_agent: client.user_agent.as_deref().map(|agent| stored_user_agent(agent).to_owned()),
             methods: *methods,
             proven_ago: *proven_ago,
         };
@@ -344,9 +346,4 @@ impl Auth {
         self.parts.metrics.tokens.issued.of(GrantKind::Login).inc();
         Ok(tokens)
     }
-}
-
-/// Returns at most `bytes` bytes, cut between characters.
-fn cut(text: &str, bytes: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes)]
 }

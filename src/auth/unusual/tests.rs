@@ -1,5 +1,6 @@
 use super::seen::MANY;
 use super::*;
+use crate::clock::Monotonic;
 use std::time::Duration;
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
